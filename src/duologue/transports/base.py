@@ -1,0 +1,35 @@
+"""What carries Realtime events: one JSON event a frame, in order, both ways."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from duologue.errors import TransportClosed
+
+
+class BinaryFrame(bytes):
+    """A frame that was not text. The protocol has none; a server answers it with an error."""
+
+
+class EventTransport(Protocol):
+    """One connection to a peer. Implemented by WebSockets, the memory pair, WebRTC data channels and your own.
+
+    Frames are whole JSON texts, `bytes` in UTF-8 or `str`, whichever the wire hands out cheaper.
+    """
+
+    @property
+    def closed(self) -> TransportClosed | None:
+        """Why the connection ended; None while it is open."""
+
+    async def send(self, frame: bytes) -> None:
+        """Hand one frame to the wire; waits while the peer reads too slowly. Raises TransportClosed.
+
+        Cancelling it may leave the frame sent or unsent, never half sent.
+        """
+
+    def __aiter__(self) -> AsyncIterator[bytes | str]:
+        """Frames as they come; ends when the connection ends, `closed` then says why. One reader at a time."""
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """End the connection; a second call does nothing."""
