@@ -51,15 +51,16 @@ def encode(event: ClientEvent | ServerEvent | UnknownEvent) -> bytes:
 def decode_server_event(frame: bytes | str) -> ServerEvent | UnknownEvent:
     """One frame from a server. Raises ProtocolError only where the frame is not a JSON object with a `type`."""
     try:
-        return _server_decoder.decode(frame)
-    except msgspec.MsgspecError as problem:
+        event: ServerEvent = _server_decoder.decode(frame)
+        return event
+    except (msgspec.MsgspecError, RecursionError) as problem:
         return _unknown(frame, problem)
 
 
-def _unknown(frame: bytes | str, problem: msgspec.MsgspecError) -> UnknownEvent:
+def _unknown(frame: bytes | str, problem: Exception) -> UnknownEvent:
     try:
         envelope = _envelope_decoder.decode(frame)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ProtocolError(f"The server sent a frame that is not an event: {error}", code="invalid_event") from None
     raw = frame.encode() if isinstance(frame, str) else bytes(frame)
     if not envelope.type:
@@ -73,10 +74,10 @@ def _unknown(frame: bytes | str, problem: msgspec.MsgspecError) -> UnknownEvent:
 def decode_client_event(frame: bytes | str) -> ClientEvent:
     """One frame from a client, checked as strictly as the hosted API does. Raises ProtocolError for the wire."""
     try:
-        event = _client_decoder.decode(frame)
+        event: ClientEvent = _client_decoder.decode(frame)
     except msgspec.ValidationError as problem:
         raise _refusal(frame, problem) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise ProtocolError(f"The frame is not valid JSON: {problem}", code="invalid_json") from None
     if isinstance(event, SessionUpdate | ResponseCreate | ConversationItemCreate):
         stranger = unknown_parameter(msgspec.json.decode(frame), type(event))
@@ -111,6 +112,7 @@ def _refusal(frame: bytes | str, problem: msgspec.ValidationError) -> ProtocolEr
         return _invalid_value("type", kind, CLIENT_EVENT_TYPES, event_id)
     match = _AT.match(str(problem))
     what, path = (match["what"], match["path"] or "") if match else (str(problem), "")
+    path = path.replace("[...]", "")
     return _translate(what, path, raw, kind, event_id)
 
 
@@ -121,9 +123,9 @@ def _translate(what: str, path: str, raw: dict[str, Any], kind: str, event_id: s
             f"Missing required parameter: '{param}'.", code="missing_required_parameter", param=param, event_id=event_id
         )
     if bad := _BAD_VALUE.match(what):
-        # A stranger key beside a bad value is the likelier cause where an old dialect is spoken: name that one.
         value = _at(raw, path)
-        return _invalid_value(
+        shown = value if isinstance(value, str) else bad["value"].strip("'")
+        return _invalid_value(path, shown, _allowed(kind, path), event_id)
             path, value if isinstance(value, str) else bad["value"].strip("'"), _allowed(kind, path), event_id
         )
     if wrong := _BAD_TYPE.match(what):
@@ -186,7 +188,8 @@ def _allowed(kind: str, path: str) -> tuple[str, ...]:
                 below += [m for f in info.fields if f.encode_name == step for m in _members(f.type)]
         level = tuple(below)
     if steps and steps[-1] == "type":
-        return tuple(str(info.tag) for info in level if isinstance(info, inspect.StructType) and info.tag)
+        tags = (str(info.tag) for info in level if isinstance(info, inspect.StructType) and info.tag)
+        return tuple(dict.fromkeys(tags))
     return tuple(str(value) for info in level if isinstance(info, inspect.LiteralType) for value in info.values)
 
 
