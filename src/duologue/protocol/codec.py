@@ -126,8 +126,6 @@ def _translate(what: str, path: str, raw: dict[str, Any], kind: str, event_id: s
         value = _at(raw, path)
         shown = value if isinstance(value, str) else bad["value"].strip("'")
         return _invalid_value(path, shown, _allowed(kind, path), event_id)
-            path, value if isinstance(value, str) else bad["value"].strip("'"), _allowed(kind, path), event_id
-        )
     if wrong := _BAD_TYPE.match(what):
         wanted = " or ".join(_NAMES.get(name.strip(), name.strip()) for name in wrong["wanted"].split("|"))
         got = _NAMES.get(wrong["got"] or "", "something else")

@@ -51,7 +51,7 @@ class History(Generic[T]):
         return self._before[item_id]
 
     def insert(self, item_id: str, item: T, after: str | None) -> None:
-        """Put an item right after `after`; None puts it first. Raises Unplaceable. A known id is replaced where it stands."""
+        """Put an item right after `after` (None: first). Raises Unplaceable. A known id is replaced where it stands."""
         if item_id in self._items:
             self._items[item_id] = item
             return

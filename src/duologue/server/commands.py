@@ -1,0 +1,88 @@
+"""Everything that a session can ask of its shell, as values."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from duologue.engines.base import LlmRequest, VoiceSettings
+from duologue.protocol.server_events import ServerEvent
+from duologue.protocol.session import FunctionTool
+
+
+class Send(Struct, frozen=True, kw_only=True):
+    """Send an event to the client."""
+
+    event: ServerEvent
+
+
+class OpenDetector(Struct, frozen=True, kw_only=True):
+    """Start speech detection afresh: its frame 0 begins with the next audio handed to `Detect`."""
+
+
+class Detect(Struct, frozen=True, kw_only=True):
+    """Run speech detection over more audio (PCM16, 24 kHz, mono); the answer is `SpeechFrames`."""
+
+    audio: bytes
+
+
+class OpenUtterance(Struct, frozen=True, kw_only=True):
+    """Begin to recognize the speech that will become item `item_id`."""
+
+    item_id: str
+    language: str | None
+    prompt: str | None
+    tools: tuple[FunctionTool, ...]
+
+
+class FeedUtterance(Struct, frozen=True, kw_only=True):
+    """More sound of that speech (PCM16, 24 kHz, mono)."""
+
+    item_id: str
+    audio: bytes
+
+
+class FinishUtterance(Struct, frozen=True, kw_only=True):
+    """All sound has been fed: answer with `TranscriptReady` or `TranscriptFailed`."""
+
+    item_id: str
+
+
+class AbortUtterance(Struct, frozen=True, kw_only=True):
+    """Nobody wants that transcript any more."""
+
+    item_id: str
+
+
+class StartModel(Struct, frozen=True, kw_only=True):
+    """Run the model, and the voice unless `voice` is None; answer with `ModelOutput`s that carry the response's id."""
+
+    response_id: str
+    request: LlmRequest
+    voice: VoiceSettings | None
+
+
+class StopModel(Struct, frozen=True, kw_only=True):
+    """Stop model and voice of a response; what still arrives of it is dropped."""
+
+    response_id: str
+
+
+class Hangup(Struct, frozen=True, kw_only=True):
+    """Close the connection once everything sent before has left."""
+
+    code: int
+    reason: str
+
+
+Command = (
+    Send
+    | OpenDetector
+    | Detect
+    | OpenUtterance
+    | FeedUtterance
+    | FinishUtterance
+    | AbortUtterance
+    | StartModel
+    | StopModel
+    | Hangup
+)

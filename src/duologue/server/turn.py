@@ -1,0 +1,92 @@
+"""When the user speaks and when the turn is over, counted in audio time only.
+
+Frames of speech probability in, edges out. A caller that uploads faster than real time gets the same turns.
+"""
+
+from __future__ import annotations
+
+from msgspec import UNSET, Struct
+
+from duologue.protocol.session import SemanticVad, ServerVad, TurnDetection
+
+MIN_SPEECH_MS = 60
+"""Shorter bursts are clicks, not speech."""
+HYSTERESIS = 0.15
+"""Speech goes on until the probability falls this far below the threshold."""
+SEMANTIC_SILENCE_MS = {"low": 1200, "medium": 700, "auto": 700, "high": 400}
+
+
+class SpeechStarted(Struct, frozen=True, kw_only=True):
+    """Speech began at `audio_ms`, padding not included."""
+
+    audio_ms: int
+
+
+class SpeechStopped(Struct, frozen=True, kw_only=True):
+    """The turn ended at `audio_ms`, the silence that proved it included."""
+
+    audio_ms: int
+
+
+Edge = SpeechStarted | SpeechStopped
+
+
+class TurnDetector:
+    """Follows one session's frames; `origin_ms` is the audio position of frame 0."""
+
+    def __init__(self, settings: TurnDetection, *, origin_ms: int, frame_ms: int) -> None:
+        self._frame_ms = frame_ms
+        self._now_ms = origin_ms
+        self._speaking = False
+        self._run_ms = 0
+        self._silence_ms = 0
+        self.adjust(settings)
+
+    def adjust(self, settings: TurnDetection) -> None:
+        """Take new settings from the next frame on; an open speech stays open."""
+        match settings:
+            case ServerVad():
+                self._threshold = 0.5 if settings.threshold is UNSET else settings.threshold
+                silence = settings.silence_duration_ms
+                self._silence_limit_ms = 200 if silence is UNSET else silence
+            case SemanticVad():
+                self._threshold = 0.5
+                self._silence_limit_ms = SEMANTIC_SILENCE_MS[settings.eagerness or "auto"]
+
+    @property
+    def speaking(self) -> bool:
+        """Whether a speech is open."""
+        return self._speaking
+
+    @property
+    def position_ms(self) -> int:
+        """How far the sound has been judged."""
+        return self._now_ms
+
+    def frame(self, probability: float) -> Edge | None:
+        """Judge the next frame; at most one edge."""
+        self._now_ms += self._frame_ms
+        if self._speaking:
+            return self._listen_for_end(probability)
+        if probability < self._threshold:
+            self._run_ms = 0
+            return None
+        self._run_ms += self._frame_ms
+        if self._run_ms < MIN_SPEECH_MS:
+            return None
+        self._speaking, self._silence_ms = True, 0
+        return SpeechStarted(audio_ms=self._now_ms - self._run_ms)
+
+    def _listen_for_end(self, probability: float) -> Edge | None:
+        if probability >= self._threshold - HYSTERESIS:
+            self._silence_ms = 0
+            return None
+        self._silence_ms += self._frame_ms
+        if self._silence_ms < self._silence_limit_ms:
+            return None
+        self.end_speech()
+        return SpeechStopped(audio_ms=self._now_ms)
+
+    def end_speech(self) -> None:
+        """Forget the open speech without an edge: its sound was committed or cleared by hand."""
+        self._speaking, self._run_ms = False, 0
