@@ -1,0 +1,150 @@
+"""What a response is to do: the session's settings with the overrides of `response.create`, checked and frozen."""
+
+from __future__ import annotations
+
+from msgspec import UNSET, Struct
+
+from duologue.engines.base import LlmRequest, VoiceSettings
+from duologue.errors import ProtocolError
+from duologue.protocol.items import InputAudio, Item, Message, OutputAudio
+from duologue.protocol.responses import (
+    InputTokens,
+    Response,
+    ResponseAudio,
+    ResponseAudioOutput,
+    ResponseCreateParams,
+)
+from duologue.protocol.session import FunctionTool, Modality, RealtimeSession, ToolChoice, VoiceId
+from duologue.server import config
+from duologue.server.conversation import Conversation
+from duologue.server.input_buffer import BYTES_PER_MS
+from duologue.server.usage import count_input
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """All that a response needs to know, fixed when it is created."""
+
+    in_conversation: bool
+    own_items: tuple[Item, ...] | None
+    instructions: str
+    modalities: tuple[Modality, ...]
+    tools: tuple[FunctionTool, ...]
+    tool_choice: ToolChoice
+    parallel_tool_calls: bool
+    max_output_tokens: int | None
+    language: str | None
+    voice: VoiceSettings | None
+    output: ResponseAudioOutput
+    metadata: dict[str, str] | None
+    read: InputTokens
+    speech_ids: tuple[str, ...]
+
+    @property
+    def newest_speech_id(self) -> str | None:
+        """The user's last speech of the context, if nothing came after it."""
+        return self.speech_ids[-1] if self.speech_ids else None
+
+    def response(self, response_id: str, conversation_id: str | None) -> Response:
+        """The response object as it begins."""
+        return Response(
+            id=response_id,
+            status="in_progress",
+            conversation_id=conversation_id,
+            output_modalities=self.modalities,
+            max_output_tokens=self.max_output_tokens or "inf",
+            audio=ResponseAudio(output=self.output),
+            metadata=self.metadata,
+        )
+
+    def items(self, conversation: Conversation) -> tuple[Item, ...]:
+        """The context, with the transcripts known by now."""
+        if self.own_items is None:
+            return tuple(item for item in conversation.history.values() if not _in_progress(item))
+        return tuple(conversation.history.get(str(item.id)) or item for item in self.own_items)
+
+    def request(self, items: tuple[Item, ...]) -> LlmRequest:
+        """What the model is asked."""
+        return LlmRequest(
+            items=items,
+            instructions=self.instructions,
+            tools=self.tools,
+            tool_choice=self.tool_choice,
+            parallel_tool_calls=self.parallel_tool_calls,
+            max_output_tokens=self.max_output_tokens,
+            language=self.language,
+        )
+
+
+def make_plan(params: ResponseCreateParams, session: RealtimeSession, conversation: Conversation) -> Plan:
+    """Settle what a response is to do. Raises ProtocolError."""
+    _check(params)
+    in_conversation = params.conversation != "none"
+    own = None if params.input is UNSET or params.input is None else conversation.resolve(params.input)
+    items = tuple(conversation.history.values()) if own is None else own
+    modalities = config.given_or(params.output_modalities, session.output_modalities, ("audio",))
+    instructions = config.given_or(params.instructions, session.instructions, "")
+    output = config.output_settings(session)
+    asked = config.given(config.given(params.audio, ResponseAudio()).output, ResponseAudioOutput())
+    voice = config.given_or(asked.voice, output.voice, "alloy")
+    limit = config.given_or(params.max_output_tokens, session.max_output_tokens, "inf")
+    words = config.transcription(session)
+    language = (words.language or None) if words else None
+    speed = 1.0 if output.speed is UNSET else output.speed
+    name = voice.id if isinstance(voice, VoiceId) else voice
+    return Plan(
+        in_conversation=in_conversation,
+        own_items=own,
+        instructions=instructions,
+        modalities=modalities,
+        tools=config.function_tools(config.given_or(params.tools, session.tools, ())),
+        tool_choice=config.given_or(params.tool_choice, session.tool_choice, "auto"),
+        parallel_tool_calls=config.given_or(params.parallel_tool_calls, session.parallel_tool_calls, True),
+        max_output_tokens=limit if isinstance(limit, int) else None,
+        language=language,
+        voice=VoiceSettings(voice=name, speed=speed, language=language) if modalities == ("audio",) else None,
+        output=ResponseAudioOutput(format=config.given_or(asked.format, output.format, config.PCM), voice=voice),
+        metadata=params.metadata or None,
+        read=count_input(items, instructions, lambda item: _spoken_ms(item, conversation)),
+        speech_ids=_speech_ids(items),
+    )
+
+
+def _check(params: ResponseCreateParams) -> None:
+    if params.conversation not in (UNSET, None, "auto", "none"):
+        message = f"Invalid value: '{params.conversation}'. Supported values are: 'auto' and 'none'."
+        raise ProtocolError(message, code="invalid_value", param="response.conversation")
+    config.check_modalities(params.output_modalities, "response.output_modalities")
+    config.check_max_output_tokens(params.max_output_tokens, "response.max_output_tokens")
+    config.check_tools(params.tools or (), "response.tools")
+    config.check_tool_choice(params.tool_choice, "response.tool_choice")
+    audio = config.given(config.given(params.audio, ResponseAudio()).output, ResponseAudioOutput())
+    config.check_format(audio.format, "response.audio.output.format")
+    metadata = params.metadata or {}
+    if len(metadata) > 16 or any(len(key) > 64 or len(value) > 512 for key, value in metadata.items()):
+        raise ProtocolError(
+            "Invalid 'response.metadata': at most 16 pairs, keys up to 64 and values up to 512 characters.",
+            code="invalid_value",
+            param="response.metadata",
+        )
+
+
+def _spoken_ms(item: Item, conversation: Conversation) -> int:
+    sound = conversation.sound(str(item.id))
+    return len(sound.audio) // BYTES_PER_MS if sound else 0
+
+
+def _speech_ids(items: tuple[Item, ...]) -> tuple[str, ...]:
+    """Speech of the user that no transcript is known of, in order; only what came after the last answer counts."""
+    found: list[str] = []
+    for item in items:
+        if not isinstance(item, Message):
+            continue
+        if any(isinstance(part, OutputAudio) for part in item.content):
+            found.clear()
+        elif any(isinstance(part, InputAudio) and part.transcript is None for part in item.content):
+            found.append(str(item.id))
+    return tuple(found)
+
+
+def _in_progress(item: Item) -> bool:
+    return isinstance(item, Message) and item.status == "in_progress"

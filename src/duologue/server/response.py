@@ -1,0 +1,271 @@
+"""One response from `response.created` to `response.done`: model output in, events out, in the order of the wire."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from duologue.ids import IdSource
+from duologue.protocol import server_events as wire
+from duologue.protocol.items import (
+    AudioPart,
+    FunctionCall,
+    Item,
+    ItemStatus,
+    Message,
+    OutputAudio,
+    OutputText,
+    TextPart,
+)
+from duologue.protocol.responses import FailureDetails, InputTokens, Response, StatusDetails
+from duologue.server.conversation import Conversation, Sound, check_cut
+from duologue.server.heard import Mark, words_heard
+from duologue.server.input_buffer import BYTES_PER_MS
+from duologue.server.inputs import ModelDone
+from duologue.server.usage import count_output, settle
+
+AUDIO_DELTA_BYTES = 200 * BYTES_PER_MS
+"""Longest piece of sound in one event: small enough for every client's message limit, large enough to be few."""
+
+E = TypeVar("E", bound=wire.ServerEvent)
+
+
+class _OpenMessage(Struct, kw_only=True):
+    item_id: str
+    index: int
+    text: list[str] = field(default_factory=list)
+    audio: bytearray = field(default_factory=bytearray)
+    marks: list[Mark] = field(default_factory=list)
+    marked: int = 0
+    cut_ms: int | None = None
+
+
+class _OpenCall(Struct, kw_only=True):
+    item_id: str
+    index: int
+    number: int
+    name: str
+    call_id: str
+    arguments: list[str] = field(default_factory=list)
+
+
+class ResponseMachine:
+    """A running response. Out-of-band ones (`conversation_id` null) leave the conversation alone."""
+
+    def __init__(self, response: Response, conversation: Conversation, read: InputTokens, new_id: IdSource) -> None:
+        self.response = response
+        self.audio_bytes = 0
+        self._conversation = conversation
+        self._read = read
+        self._new_id = new_id
+        self._speaks = response.output_modalities == ("audio",)
+        self._open: _OpenMessage | _OpenCall | None = None
+        self._output: list[Item] = []
+        self._sounds_ms: dict[str, int] = {}
+
+    @property
+    def in_conversation(self) -> bool:
+        """Whether its items join the default conversation."""
+        return self.response.conversation_id is not None
+
+    def _event(self, kind: type[E], **fields: Any) -> E:
+        return kind(event_id=self._new_id("event"), **fields)
+
+    def start(self) -> list[wire.ServerEvent]:
+        """The model may begin."""
+        return [self._event(wire.ResponseCreated, response=self.response)]
+
+    # --- written and spoken text -----------------------------------------------------------------------------
+
+    def text(self, delta: str) -> list[wire.ServerEvent]:
+        """The model wrote more."""
+        events, message = self._message()
+        message.text.append(delta)
+        kind = wire.ResponseOutputAudioTranscriptDelta if self._speaks else wire.ResponseOutputTextDelta
+        return [*events, self._event(kind, **self._content(message), delta=delta)]
+
+    def audio(self, audio: bytes) -> list[wire.ServerEvent]:
+        """The voice spoke more."""
+        events, message = self._message()
+        message.audio += audio
+        self.audio_bytes += len(audio)
+        where = self._content(message)
+        return events + [
+            self._event(wire.ResponseOutputAudioDelta, **where, delta=audio[i : i + AUDIO_DELTA_BYTES])
+            for i in range(0, len(audio), AUDIO_DELTA_BYTES)
+        ]
+
+    def mark(self, characters: int) -> list[wire.ServerEvent]:
+        """All sound of the next `characters` of the text has come."""
+        if isinstance(self._open, _OpenMessage):
+            self._open.marked += characters
+            mark = Mark(audio_ms=len(self._open.audio) / BYTES_PER_MS, characters=self._open.marked)
+            self._open.marks.append(mark)
+        return []
+
+    def _message(self) -> tuple[list[wire.ServerEvent], _OpenMessage]:
+        if isinstance(self._open, _OpenMessage):
+            return [], self._open
+        events = self._close("completed")
+        message = _OpenMessage(item_id=self._new_id("item"), index=len(self._output))
+        self._open = message
+        empty = Message(id=message.item_id, status="in_progress", role="assistant", content=())
+        part = AudioPart() if self._speaks else TextPart()
+        events += self._added(message, empty)
+        events.append(self._event(wire.ResponseContentPartAdded, **self._content(message), part=part))
+        return events, message
+
+    # --- tool calls ------------------------------------------------------------------------------------------
+
+    def tool_call(self, number: int, name: str | None, arguments: str) -> list[wire.ServerEvent]:
+        """The model wrote more of its call `number`; its first piece opens an item."""
+        events: list[wire.ServerEvent] = []
+        call = self._open
+        if not isinstance(call, _OpenCall) or call.number != number:
+            events = self._close("completed")
+            call = _OpenCall(
+                item_id=self._new_id("item"),
+                index=len(self._output),
+                number=number,
+                name=name or "",
+                call_id=self._new_id("call"),
+            )
+            self._open = call
+            empty = FunctionCall(id=call.item_id, status="in_progress", call_id=call.call_id, name=call.name)
+            events += self._added(call, empty)
+        if arguments:
+            call.arguments.append(arguments)
+            kind = wire.ResponseFunctionCallArgumentsDelta
+            events.append(self._event(kind, **self._place(call), call_id=call.call_id, delta=arguments))
+        return events
+
+    # --- endings ---------------------------------------------------------------------------------------------
+
+    def finish(self, done: ModelDone) -> list[wire.ServerEvent]:
+        """Model and voice are done."""
+        if done.reason == "stop":
+            return self._end("completed", None, done)
+        reason = "max_output_tokens" if done.reason == "length" else "content_filter"
+        return self._end("incomplete", StatusDetails(type="incomplete", reason=reason), done)
+
+    def cancel(self, reason: str) -> list[wire.ServerEvent]:
+        """Stop for `turn_detected` or `client_cancelled`."""
+        return self._end("cancelled", StatusDetails(type="cancelled", reason=reason), None)
+
+    def fail(self, code: str, message: str) -> list[wire.ServerEvent]:
+        """An engine could not go on."""
+        error = FailureDetails(type="server_error", code=code, message=message)
+        return self._end("failed", StatusDetails(type="failed", error=error), None)
+
+    def _end(self, status: Any, details: StatusDetails | None, done: ModelDone | None) -> list[wire.ServerEvent]:
+        events = self._close("completed" if status == "completed" else "incomplete")
+        said = count_output(self._output, lambda item: self._sounds_ms.get(str(item.id), 0))
+        nothing_read = status == "cancelled" and not self._output
+        usage = settle(InputTokens() if nothing_read else self._read, said, done)
+        self.response = replace(
+            self.response, status=status, status_details=details, output=tuple(self._output), usage=usage
+        )
+        return [*events, self._event(wire.ResponseDone, response=self.response)]
+
+    # --- truncation while still being spoken -----------------------------------------------------------------
+
+    def is_speaking(self, item_id: str) -> bool:
+        """Whether this item is being spoken just now."""
+        return self._speaks and isinstance(self._open, _OpenMessage) and self._open.item_id == item_id
+
+    def truncate(self, audio_end_ms: int) -> None:
+        """Remember where the item being spoken is to be cut once it ends. Raises ProtocolError."""
+        assert isinstance(self._open, _OpenMessage)
+        check_cut(len(self._open.audio), audio_end_ms)
+        self._open.cut_ms = audio_end_ms
+
+    # --- shared ----------------------------------------------------------------------------------------------
+
+    def _place(self, item: _OpenMessage | _OpenCall) -> dict[str, Any]:
+        return {"response_id": self.response.id, "item_id": item.item_id, "output_index": item.index}
+
+    def _content(self, message: _OpenMessage) -> dict[str, Any]:
+        return {**self._place(message), "content_index": 0}
+
+    def _added(self, opened: _OpenMessage | _OpenCall, item: Item) -> list[wire.ServerEvent]:
+        events: list[wire.ServerEvent] = [
+            self._event(
+                wire.ResponseOutputItemAdded, response_id=self.response.id, output_index=opened.index, item=item
+            )
+        ]
+        if self.in_conversation:
+            previous = self._conversation.history.last_id
+            self._conversation.history.append(opened.item_id, item)
+            events.append(self._event(wire.ConversationItemAdded, previous_item_id=previous, item=item))
+        return events
+
+    def _close(self, status: ItemStatus) -> list[wire.ServerEvent]:
+        opened, self._open = self._open, None
+        match opened:
+            case None:
+                return []
+            case _OpenMessage():
+                events, item = self._close_message(opened, status)
+            case _OpenCall():
+                events, item = self._close_call(opened, status)
+        self._output.append(item)
+        history = self._conversation.history
+        if self.in_conversation and opened.item_id in history:
+            previous = history.previous_id(opened.item_id)
+            events.append(self._event(wire.ConversationItemDone, previous_item_id=previous, item=item))
+        events.append(
+            self._event(wire.ResponseOutputItemDone, response_id=self.response.id, output_index=opened.index, item=item)
+        )
+        return events
+
+    def _close_message(self, opened: _OpenMessage, status: ItemStatus) -> tuple[list[wire.ServerEvent], Item]:
+        text, where = "".join(opened.text), self._content(opened)
+        events: list[wire.ServerEvent]
+        if self._speaks:
+            events = [
+                self._event(wire.ResponseOutputAudioDone, **where),
+                self._event(wire.ResponseOutputAudioTranscriptDone, **where, transcript=text),
+                self._event(wire.ResponseContentPartDone, **where, part=AudioPart(transcript=text)),
+            ]
+            content: OutputAudio | OutputText = OutputAudio(transcript=text)
+        else:
+            events = [
+                self._event(wire.ResponseOutputTextDone, **where, text=text),
+                self._event(wire.ResponseContentPartDone, **where, part=TextPart(text=text)),
+            ]
+            content = OutputText(text=text)
+        item = Message(id=opened.item_id, status=status, role="assistant", content=(content,))
+        self._sounds_ms[opened.item_id] = len(opened.audio) // BYTES_PER_MS
+        self._remember(opened, item)
+        return events, item
+
+    def _remember(self, opened: _OpenMessage, item: Message) -> None:
+        """Keep what the model said in the conversation, as far as it was heard, unless the client deleted it meanwhile."""
+        if not self.in_conversation or opened.item_id not in self._conversation.history:
+            return
+        audio, marks = bytes(opened.audio), tuple(opened.marks)
+        if opened.cut_ms is not None:
+            heard = words_heard("".join(opened.text), marks, opened.cut_ms)
+            item = replace(item, content=(OutputAudio(transcript=heard),))
+            audio = audio[: opened.cut_ms * BYTES_PER_MS]
+        self._conversation.history.replace(opened.item_id, item)
+        if self._speaks:
+            self._conversation.set_sound(opened.item_id, Sound(audio=audio, marks=marks))
+
+    def _close_call(self, opened: _OpenCall, status: ItemStatus) -> tuple[list[wire.ServerEvent], Item]:
+        arguments = "".join(opened.arguments)
+        done = self._event(
+            wire.ResponseFunctionCallArgumentsDone,
+            **self._place(opened),
+            call_id=opened.call_id,
+            name=opened.name,
+            arguments=arguments,
+        )
+        item = FunctionCall(
+            id=opened.item_id, status=status, call_id=opened.call_id, name=opened.name, arguments=arguments
+        )
+        if self.in_conversation and opened.item_id in self._conversation.history:
+            self._conversation.history.replace(opened.item_id, item)
+        return [done], item
