@@ -1,0 +1,233 @@
+"""The page's state, kept in Python: events fold into rows, everything carries the revision at which it last changed.
+
+A viewer knows one number, the last revision it has seen; `since(rev)` is all that changed after it. A new viewer starts
+at 0, one that lost its socket goes on from where it was. Several viewers share one feed and cost nothing but their frames.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from duologue.console.views import (
+    BannerView,
+    By,
+    CallView,
+    EventHead,
+    EventRow,
+    FilterHits,
+    Frame,
+    ItemView,
+    MoneyView,
+    SessionView,
+    UpstreamView,
+    WeatherView,
+)
+
+ROWS_PER_FRAME = 2000
+_SECTIONS = ("call", "upstream", "session", "money", "memory", "weather", "banners")
+Section = CallView | UpstreamView | SessionView | MoneyView | dict[str, Any] | tuple[WeatherView | BannerView, ...]
+
+
+class LoggedEvent(Struct, frozen=True, kw_only=True):
+    """One event as the log keeps it: what the row shows, where the trace holds its body, and the text a filter reads."""
+
+    t_ms: int
+    by: By
+    type: str
+    size: int
+    item: str = ""
+    response: str = ""
+    note: str = ""
+    text: str = ""
+    trace_offset: int = -1
+
+    def matches(self, needle: str) -> bool:
+        """True if `needle` (lower case) is part of the type, an id, the direction, the note or the text."""
+        return (
+            needle in self.type
+            or needle in self.by
+            or needle in self.note.lower()
+            or needle in self.item.lower()
+            or needle in self.response.lower()
+            or needle in self.text.lower()
+        )
+
+    def folds_with(self, row: EventRow) -> bool:
+        """True if this event belongs to the row before it: same direction, type, item and response."""
+        return (
+            self.by == row.by
+            and self.type == row.type
+            and self.item == row.item
+            and self.response == row.response
+            and self.type != "error"
+        )
+
+
+class Feed:
+    """All that a viewer can see. `epoch` names this process, so that a page that outlived it starts over."""
+
+    def __init__(self, epoch: str) -> None:
+        self.epoch = epoch
+        self.rev = 0
+        self.events: list[LoggedEvent] = []
+        self._cleared_at = 0
+        self._rows: list[EventRow] = []
+        self._row_revs: list[int] = []
+        self._items: dict[str, tuple[int, ItemView]] = {}
+        self._order: tuple[str, ...] = ()
+        self._order_rev = 0
+        self._sections: dict[str, tuple[int, Any]] = {}
+
+    def record(self, event: LoggedEvent) -> int:
+        """Add an event to the log and fold it into its row; returns its number."""
+        number = len(self.events)
+        self.events.append(event)
+        self.rev += 1
+        if self._rows and event.folds_with(self._rows[-1]):
+            last = self._rows[-1]
+            self._rows[-1] = msgspec.structs.replace(
+                last, count=last.count + 1, last_ms=event.t_ms, size=last.size + event.size, note=event.note or last.note
+            )
+            self._row_revs[-1] = self.rev
+            return number
+        self._rows.append(
+            EventRow(
+                n=len(self._rows),
+                first=number,
+                count=1,
+                t_ms=event.t_ms,
+                last_ms=event.t_ms,
+                by=event.by,
+                type=event.type,
+                size=event.size,
+                item=event.item,
+                response=event.response,
+                note=event.note,
+            )
+        )
+        self._row_revs.append(self.rev)
+        return number
+
+    def clear(self) -> None:
+        """Forget events and items (a new call begins); sections stay. Every viewer is told to do the same."""
+        self.rev += 1
+        self._cleared_at = self.rev
+        self.events.clear()
+        self._rows.clear()
+        self._row_revs.clear()
+        self._items.clear()
+        self._order = ()
+        self._order_rev = self.rev
+        self._sections = {name: (self.rev, value) for name, (_, value) in self._sections.items()}
+
+    def show(self, section: str, value: Section) -> None:
+        """Replace one section (`call`, `money`, …); an equal value changes nothing."""
+        if section not in _SECTIONS:
+            raise KeyError(section)
+        if section in self._sections and self._sections[section][1] == value:
+            return
+        self.rev += 1
+        self._sections[section] = (self.rev, value)
+
+    def section(self, name: str) -> Any:
+        """The present value of a section; KeyError if it was never shown."""
+        return self._sections[name][1]
+
+    def put_item(self, view: ItemView) -> None:
+        """Show an item as it is now; its place comes from `set_order`."""
+        known = self._items.get(view.id)
+        if known is None or known[1] != view:
+            self.rev += 1
+            self._items[view.id] = (self.rev, view)
+
+    def item(self, item_id: str) -> ItemView | None:
+        """The item as shown, or None."""
+        known = self._items.get(item_id)
+        return known[1] if known else None
+
+    def set_order(self, ids: tuple[str, ...]) -> None:
+        """The conversation's order; items that are not in it are gone."""
+        if ids == self._order:
+            return
+        self.rev += 1
+        self._order, self._order_rev = ids, self.rev
+        keep = set(ids)
+        self._items = {key: value for key, value in self._items.items() if key in keep}
+
+    def row(self, n: int) -> EventRow | None:
+        """Row `n`, or None."""
+        return self._rows[n] if 0 <= n < len(self._rows) else None
+
+    def children(self, n: int, offset: int, limit: int) -> list[EventHead]:
+        """The single events behind row `n`: at most `limit` of them from `offset` on."""
+        row = self.row(n)
+        if row is None:
+            return []
+        start = row.first + max(offset, 0)
+        stop = min(row.first + row.count, start + max(limit, 0))
+        return [
+            EventHead(n=number, t_ms=event.t_ms, size=event.size, note=event.note)
+            for number, event in enumerate(self.events[start:stop], start)
+        ]
+
+    def since(self, rev: int) -> Frame:
+        """All that changed after `rev`; where one frame cannot hold it, the frame's own `rev` is lower than the feed's."""
+        reset = rev < self._cleared_at or rev > self.rev
+        rev = 0 if reset else rev
+        begin = bisect_right(self._row_revs, rev)
+        rows = self._rows[begin : begin + ROWS_PER_FRAME]
+        complete = begin + len(rows) == len(self._rows)
+        upto = self.rev if complete else self._row_revs[begin + len(rows) - 1]
+        changed = {name: value for name, (at, value) in self._sections.items() if rev < at <= upto}
+        return Frame(
+            epoch=self.epoch,
+            rev=upto,
+            reset=reset,
+            rows=tuple(rows),
+            events=len(self.events) if rows or reset else None,
+            items=tuple(view for at, view in self._items.values() if rev < at <= upto),
+            order=self._order if rev < self._order_rev <= upto or reset else None,
+            **changed,
+        )
+
+
+class Filter:
+    """One viewer's text filter, evaluated over the log as it grows.
+
+    `advance` is called once a frame; it looks at no more than `budget` events, so that a large log never blocks a frame.
+    """
+
+    def __init__(self, q: str) -> None:
+        self.q = q
+        self._needle = q.strip().lower()
+        self._seen = 0
+        self._row = 0
+        self._last_hit = -1
+        self._fresh = True
+
+    def advance(self, feed: Feed, budget: int = 20_000) -> FilterHits | None:
+        """Rows newly found to match, or None if nothing changed."""
+        if len(feed.events) < self._seen:
+            self._seen, self._row, self._last_hit, self._fresh = 0, 0, -1, True
+        hits = tuple(self._hits(feed, budget))
+        if not hits and not self._fresh:
+            return None
+        reset, self._fresh = self._fresh, False
+        return FilterHits(q=self.q, reset=reset, rows=hits)
+
+    def _hits(self, feed: Feed, budget: int) -> Iterator[int]:
+        stop = min(len(feed.events), self._seen + budget)
+        for number in range(self._seen, stop):
+            row = feed.row(self._row)
+            while row is not None and number >= row.first + row.count:
+                self._row += 1
+                row = feed.row(self._row)
+            if self._row != self._last_hit and feed.events[number].matches(self._needle):
+                self._last_hit = self._row
+                yield self._row
+        self._seen = stop

@@ -1,0 +1,205 @@
+"""What the page is told, as values: one struct for each thing it shows. The page's TypeScript types are made from these.
+
+Times are ms since the call began, sizes are bytes of the JSON frame.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+By = Literal["client", "server"]
+Mode = Literal["manual", "vad"]
+CallState = Literal["idle", "connecting", "connected", "closed"]
+
+
+class EventRow(Struct, frozen=True, kw_only=True):
+    """One line of the event list: `count` consecutive events of one type, item and response, from event `first` on."""
+
+    n: int
+    first: int
+    count: int
+    t_ms: int
+    last_ms: int
+    by: By
+    type: str
+    size: int
+    item: str
+    response: str
+    note: str
+
+
+class EventHead(Struct, frozen=True, kw_only=True):
+    """One event inside an opened line."""
+
+    n: int
+    t_ms: int
+    size: int
+    note: str
+
+
+class EventBody(Struct, frozen=True, kw_only=True):
+    """What an event carried: `json` has its sound replaced by a note, `audio_ms` of sound can be asked for."""
+
+    n: int
+    json: str
+    size: int
+    audio_ms: int
+
+
+class ToolCallView(Struct, frozen=True, kw_only=True):
+    """A tool call as the model asks for it; `arguments` grows while it is spoken."""
+
+    name: str
+    call_id: str
+    arguments: str
+
+
+class ItemView(Struct, frozen=True, kw_only=True):
+    """One item of the conversation.
+
+    `heard_ms` of `audio_ms` have left the loudspeaker; `cut_ms` is set once the item was truncated there. `unheard` is
+    the part of the text that was generated but never reached the ear.
+    """
+
+    id: str
+    kind: str
+    role: str
+    status: str
+    text: str
+    unheard: str
+    awaiting_transcript: bool
+    tool: ToolCallView | None
+    output: str
+    audio_ms: int
+    heard_ms: int
+    cut_ms: int | None
+    problem: str
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """The part of the session that the panel edits, flat. None means "not told" in the effective column."""
+
+    instructions: str | None = None
+    voice: str | None = None
+    modality: Literal["audio", "text"] | None = None
+    detection: Literal["server_vad", "semantic_vad", "manual"] | None = None
+    threshold: float | None = None
+    prefix_padding_ms: int | None = None
+    silence_duration_ms: int | None = None
+    idle_timeout_ms: int | None = None
+    create_response: bool | None = None
+    interrupt_response: bool | None = None
+    eagerness: str | None = None
+    transcription_model: str | None = None
+    language: str | None = None
+
+
+class SessionView(Struct, frozen=True, kw_only=True):
+    """What was asked for, and what the server says is in force (None before the first `session.created`)."""
+
+    wanted: Settings
+    effective: Settings | None
+
+
+class UpstreamView(Struct, frozen=True, kw_only=True):
+    """Who answers. `label` never holds a key; `has_key` only says whether this process has one for OpenAI."""
+
+    kind: Literal["embedded", "openai", "url"]
+    url: str
+    model: str
+    label: str
+    has_key: bool
+
+
+class CallView(Struct, frozen=True, kw_only=True):
+    """The connection as it truly is. `owner` is the viewer that has the microphone, empty while nobody has it."""
+
+    state: CallState
+    reason: str
+    number: int
+    started_unix_ms: int
+    mode: Mode
+    owner: str
+    recording: bool
+    user_speaking: bool
+    responding: bool
+    session_file: str
+
+
+class TurnCost(Struct, frozen=True, kw_only=True):
+    """One response's tokens and dollars."""
+
+    response: str
+    text_in: int
+    audio_in: int
+    cached_in: int
+    text_out: int
+    audio_out: int
+    usd: float
+    estimated: bool
+
+
+class MoneyView(Struct, frozen=True, kw_only=True):
+    """The running bill of the call. `budget_usd` None: no limit. `known`: the model has a price in our table."""
+
+    turns: tuple[TurnCost, ...]
+    tokens_in: int
+    tokens_out: int
+    usd: float
+    estimated: bool
+    known: bool
+    budget_usd: float | None
+
+
+class WeatherView(Struct, frozen=True, kw_only=True):
+    """One answer of `get_weather`; temperature in degrees Celsius, wind in km/h, None while asking or after a failure."""
+
+    lat: float
+    lng: float
+    location: str
+    temperature_c: float | None
+    wind_kmh: float | None
+    problem: str
+
+
+class BannerView(Struct, frozen=True, kw_only=True):
+    """Something the user should know: `cause` in plain words, `step` what to do next. `code` lets the page translate."""
+
+    id: int
+    code: str
+    cause: str
+    step: str
+
+
+class FilterHits(Struct, frozen=True, kw_only=True):
+    """Rows (their `n`) that match the text filter, in order; `reset` says that earlier hits are void."""
+
+    q: str
+    reset: bool
+    rows: tuple[int, ...]
+
+
+class Frame(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One message of the feed: all that changed after revision `since`, up to `rev`. None: unchanged.
+
+    `reset` tells the page to forget what it has (another process, or a log that was cleared).
+    """
+
+    epoch: str
+    rev: int
+    reset: bool = False
+    you: str | None = None
+    rows: tuple[EventRow, ...] = ()
+    events: int | None = None
+    items: tuple[ItemView, ...] = ()
+    order: tuple[str, ...] | None = None
+    call: CallView | None = None
+    upstream: UpstreamView | None = None
+    session: SessionView | None = None
+    money: MoneyView | None = None
+    memory: dict[str, Any] | None = None
+    weather: tuple[WeatherView, ...] | None = None
+    banners: tuple[BannerView, ...] | None = None
+    hits: FilterHits | None = None
