@@ -14,7 +14,7 @@ from duologue.protocol.responses import (
     ResponseAudioOutput,
     ResponseCreateParams,
 )
-from duologue.protocol.session import FunctionTool, Modality, RealtimeSession, ToolChoice, VoiceId
+from duologue.protocol.session import AudioFormat, FunctionTool, Modality, RealtimeSession, ToolChoice, VoiceId
 from duologue.server import config
 from duologue.server.conversation import Conversation
 from duologue.server.input_buffer import BYTES_PER_MS
@@ -38,11 +38,12 @@ class Plan(Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] | None
     read: InputTokens
     speech_ids: tuple[str, ...]
+    last_id: str | None
 
     @property
     def newest_speech_id(self) -> str | None:
-        """The user's last speech of the context, if nothing came after it."""
-        return self.speech_ids[-1] if self.speech_ids else None
+        """The user's speech that the response answers, None where something else came last."""
+        return self.last_id if self.last_id in self.speech_ids else None
 
     def response(self, response_id: str, conversation_id: str | None) -> Response:
         """The response object as it begins."""
@@ -85,7 +86,9 @@ def make_plan(params: ResponseCreateParams, session: RealtimeSession, conversati
     instructions = config.given_or(params.instructions, session.instructions, "")
     output = config.output_settings(session)
     asked = config.given(config.given(params.audio, ResponseAudio()).output, ResponseAudioOutput())
-    voice = config.given_or(asked.voice, output.voice, "alloy")
+    voice: str | VoiceId = config.given_or(asked.voice, output.voice, "alloy")
+    audio_format: AudioFormat = config.given_or(asked.format, output.format, config.PCM)
+    choice: ToolChoice = config.given_or(params.tool_choice, session.tool_choice, "auto")
     limit = config.given_or(params.max_output_tokens, session.max_output_tokens, "inf")
     words = config.transcription(session)
     language = (words.language or None) if words else None
@@ -97,15 +100,16 @@ def make_plan(params: ResponseCreateParams, session: RealtimeSession, conversati
         instructions=instructions,
         modalities=modalities,
         tools=config.function_tools(config.given_or(params.tools, session.tools, ())),
-        tool_choice=config.given_or(params.tool_choice, session.tool_choice, "auto"),
+        tool_choice=choice,
         parallel_tool_calls=config.given_or(params.parallel_tool_calls, session.parallel_tool_calls, True),
         max_output_tokens=limit if isinstance(limit, int) else None,
         language=language,
         voice=VoiceSettings(voice=name, speed=speed, language=language) if modalities == ("audio",) else None,
-        output=ResponseAudioOutput(format=config.given_or(asked.format, output.format, config.PCM), voice=voice),
+        output=ResponseAudioOutput(format=audio_format, voice=voice),
         metadata=params.metadata or None,
         read=count_input(items, instructions, lambda item: _spoken_ms(item, conversation)),
         speech_ids=_speech_ids(items),
+        last_id=str(items[-1].id) if items else None,
     )
 
 
