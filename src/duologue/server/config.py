@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
@@ -67,11 +67,12 @@ def given(value: S | None | UnsetType, otherwise: S) -> S:
     return otherwise if value is None or value is UNSET else value
 
 
-def given_or(wish: A | None | UnsetType, setting: A | None | UnsetType, default: A) -> A:
+def given_or(wish: Any, setting: Any, default: A) -> A:
     """The wish; where there is none, the setting; where there is none either, the default."""
     for value in (wish, setting):
         if value is not None and value is not UNSET:
-            return value
+            found: A = value
+            return found
     return default
 
 

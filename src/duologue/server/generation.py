@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 
 from duologue.engines.base import Llm, LlmDone, LlmRequest, TextDelta, ToolCallDelta, Tts, VoiceSettings
-from duologue.errors import DuologueError, EngineError
+from duologue.errors import DuologueError
 from duologue.server.clauses import ClauseSplitter
 from duologue.server.inputs import ModelDone, ModelFailed, ModelOutput, ModelText, ModelToolCall, VoiceAudio, VoiceMark
+
+log = logging.getLogger(__name__)
 
 CLAUSES_AHEAD = 8
 """How many clauses the model may be ahead of the voice before it waits."""
@@ -20,26 +23,32 @@ async def generate(
     response_id: str, request: LlmRequest, voice: VoiceSettings | None, *, llm: Llm, tts: Tts, post: Post
 ) -> None:
     """Run model and voice to the end and post what they produce. Cancelling it stops both at once."""
+    last: ModelOutput
     try:
         async with asyncio.TaskGroup() as group:
             speech = _Speech(response_id, voice, tts, post) if voice else None
             if speech:
                 group.create_task(speech.run(), name=f"voice-{response_id}")
             done = await _write(response_id, request, llm, post, speech)
-    except* DuologueError as failures:
-        failure = failures.exceptions[0]
-        code = failure.code if isinstance(failure, EngineError) else "server_error"
-        await post(ModelFailed(response_id=response_id, code=code, message=str(failure)))
-        return
-    await post(
-        ModelDone(
+        last = ModelDone(
             response_id=response_id,
             reason=done.reason,
             input_tokens=done.input_tokens,
             output_tokens=done.output_tokens,
             cached_tokens=done.cached_tokens,
         )
-    )
+    except* Exception as failures:
+        code, message = explain(failures.exceptions[0])
+        last = ModelFailed(response_id=response_id, code=code, message=message)
+    await post(last)
+
+
+def explain(failure: BaseException) -> tuple[str, str]:
+    """Code and message for the wire. An engine that raises what it should not must not take the session with it."""
+    if isinstance(failure, DuologueError):
+        return getattr(failure, "code", None) or "server_error", str(failure)
+    log.error("an engine broke its promise", exc_info=failure)
+    return "server_error", f"The engine failed unexpectedly: {type(failure).__name__}."
 
 
 async def _write(response_id: str, request: LlmRequest, llm: Llm, post: Post, speech: _Speech | None) -> LlmDone:

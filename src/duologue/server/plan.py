@@ -82,7 +82,7 @@ def make_plan(params: ResponseCreateParams, session: RealtimeSession, conversati
     in_conversation = params.conversation != "none"
     own = None if params.input is UNSET or params.input is None else conversation.resolve(params.input)
     items = tuple(conversation.history.values()) if own is None else own
-    modalities = config.given_or(params.output_modalities, session.output_modalities, ("audio",))
+    modalities: tuple[Modality, ...] = config.given_or(params.output_modalities, session.output_modalities, ("audio",))
     instructions = config.given_or(params.instructions, session.instructions, "")
     output = config.output_settings(session)
     asked = config.given(config.given(params.audio, ResponseAudio()).output, ResponseAudioOutput())

@@ -12,13 +12,13 @@ from msgspec import Struct
 
 from duologue.clock import Clock, monotonic_ms, unix_s
 from duologue.engines.base import Llm, Stt, SttSettings, Transcript, Tts, Utterance, Vad, VadStream
-from duologue.errors import DuologueError, EngineError, ProtocolError, TransportClosed
+from duologue.errors import ProtocolError, TransportClosed
 from duologue.ids import IdSource, random_id
 from duologue.protocol.codec import decode_client_event, encode
 from duologue.server import commands as do
 from duologue.server import inputs as seen
 from duologue.server.config import default_session
-from duologue.server.generation import generate
+from duologue.server.generation import explain, generate
 from duologue.server.session import Session
 from duologue.transports.base import BinaryFrame, EventTransport
 
@@ -114,6 +114,9 @@ class _SessionShell:
                 await self._act(workers)
         except* TransportClosed as closed:
             log.debug("session ended: %s", closed.exceptions[0])
+        except* Exception as failures:
+            log.error("session ended by a defect", exc_info=failures)
+            await self._transport.close(1011, "internal error")
         finally:
             if self._timer:
                 self._timer.cancel()
@@ -229,9 +232,9 @@ class _SessionShell:
             async for result in utterance.results():
                 if isinstance(result, Transcript):
                     await self._inbox.put(seen.TranscriptReady(item_id=item_id, text=result.text))
-        except DuologueError as error:
-            code = error.code if isinstance(error, EngineError) else "server_error"
-            await self._inbox.put(seen.TranscriptFailed(item_id=item_id, code=code, message=str(error)))
+        except Exception as error:
+            code, message = explain(error)
+            await self._inbox.put(seen.TranscriptFailed(item_id=item_id, code=code, message=message))
 
     def _start_model(self, command: do.StartModel) -> None:
         work = generate(

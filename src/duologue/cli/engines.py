@@ -1,0 +1,47 @@
+"""The engine options that `serve` and `console` share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any
+
+from duologue.engines import registry
+from duologue.server.runner import Engines
+
+
+def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
+    """`--llm-url` and its siblings: any OpenAI-compatible endpoint in the place of an embedded engine."""
+    group = parser.add_argument_group("engines", "embedded by default; keys are read from the environment")
+    for kind, path in (("llm", "chat/completions"), ("stt", "audio/transcriptions"), ("tts", "audio/speech")):
+        name = kind.upper()
+        group.add_argument(f"--{kind}-url", metavar="URL", help=f"OpenAI-compatible server for …/v1/{path}")
+        group.add_argument(f"--{kind}-model", metavar="NAME", help=f"model to ask for (key: DUOLOGUE_{name}_KEY)")
+    group.add_argument(
+        "--tts-rate", metavar="HZ", type=int, default=24_000, help="rate of the pcm that --tts-url sends"
+    )
+    group.add_argument("--tokens-per-second", metavar="N", type=float, help="pace of the scripted responder")
+
+
+def make_engines(options: argparse.Namespace) -> Engines:
+    """The engines that the options ask for, not yet started."""
+    return Engines(
+        vad=registry.create("vad", "silero"),
+        stt=_http("stt", options.stt_url, options.stt_model) or registry.create("stt", "pocketsphinx"),
+        llm=_http("llm", options.llm_url, options.llm_model) or _scripted(options.tokens_per_second),
+        tts=_http("tts", options.tts_url, options.tts_model, sample_rate=options.tts_rate)
+        or registry.create("tts", "espeak"),
+    )
+
+
+def _scripted(tokens_per_second: float | None) -> Any:
+    pace = {} if tokens_per_second is None else {"tokens_per_second": tokens_per_second}
+    return registry.create("llm", "scripted", **pace)
+
+
+def _http(kind: str, url: str | None, model: str | None, **options: Any) -> Any:
+    if not url:
+        return None
+    if model:
+        options["model"] = model
+    return registry.create(kind, "openai", url=url, key=os.environ.get(f"DUOLOGUE_{kind.upper()}_KEY"), **options)
