@@ -1,0 +1,66 @@
+# Two commands: `make console` talks, `make test` proves. Everything lands in .venv and .cache of this checkout.
+PYTHON ?= python3
+PORT ?= 3000
+RUN := .venv/bin/python
+
+export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
+export npm_config_cache := $(CURDIR)/.cache/npm
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/.cache/hypothesis
+
+.PHONY: console serve test test-deep check bench lock clean
+.DEFAULT_GOAL := console
+
+console: .venv/console.stamp
+	@exec .venv/bin/duologue console --port $(PORT) --sessions .cache/sessions
+
+serve: .venv/console.stamp
+	@exec .venv/bin/duologue serve
+
+test: .venv/dev.stamp
+	@sh tools/need_chromium.sh
+	$(RUN) -m pytest -m "not deep" $(ARGS)
+
+test-deep: .venv/dev.stamp
+	$(RUN) -m pytest -m deep --timeout 3600 $(ARGS)
+
+check: .venv/dev.stamp
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	$(RUN) -m pytest -q tests/test_house.py
+	$(RUN) tools/build_page.py --check
+
+bench: .venv/dev.stamp
+	@sh tools/need_chromium.sh
+	$(RUN) -m bench $(ARGS)
+
+# Versions and hashes of everything that is installed; needs `uv`.
+lock:
+	uv pip compile pyproject.toml --extra console --group build --universal --python-version 3.11 --generate-hashes \
+	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade -o requirements/console.txt
+	uv pip compile pyproject.toml --extra console --group build --group dev --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links -c requirements/console.txt \
+	  -o requirements/dev.txt
+
+clean:
+	rm -rf .venv .cache dist build src/duologue/console/static src/duologue/console/page/node_modules
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "make: Python 3.11 or newer is needed: make PYTHON=/path/to/python3 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv .venv || \
+	  { echo "make: the venv module is missing: apt-get install python3-venv"; exit 1; }
+
+.venv/console.stamp: requirements/console.txt pyproject.toml | .venv/bin/python
+	@echo "make: installing what the console needs (once)"
+	@$(RUN) -m pip install --quiet --require-hashes -r requirements/console.txt
+	@$(RUN) -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/dev.stamp: requirements/dev.txt .venv/console.stamp
+	@echo "make: installing what the tests need (once)"
+	@$(RUN) -m pip install --quiet --require-hashes -r requirements/dev.txt
+	@touch $@
