@@ -1,0 +1,28 @@
+import { explain, t } from "../i18n";
+import { banners, call, forget, live, mine, problems, send } from "../store";
+
+export function Banners() {
+  const all = [...banners.value, ...problems.value];
+  return (
+    <div class="banners" role="alert">
+      {live.value && !mine.value && call.value?.owner && <p class="banner note">{t("watching")}</p>}
+      {all.map((banner) => {
+        const { cause, step } = explain(banner.code, banner.cause, banner.step);
+        const close = (): void => {
+          if (banner.id < 0) forget(banner.code);
+          else void send("banner/close", { id: banner.id });
+        };
+        return (
+          <p class="banner" key={banner.id}>
+            <span>
+              <strong>{cause}</strong> {step}
+            </span>
+            <button type="button" class="quiet" aria-label={t("close")} onClick={close}>
+              ×
+            </button>
+          </p>
+        );
+      })}
+    </div>
+  );
+}
