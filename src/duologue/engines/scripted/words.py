@@ -29,7 +29,37 @@ GENERIC_WORDS = word_set(
 )
 _SYNONYMS = tuple(
     word_set(line)
-    for line in ["weather forecast temperature rain raining rainy sunny wind windy cold hot warm snow umbrella", "    memory remember memorize memorise save store note memo keep", "    play music song track listen tune", "    book reserve reservation booking", "    turn switch", "    light lamp lights", "    convert exchange translate", "    call phone dial ring", "    timer alarm countdown", "    remind reminder", "    search find look lookup google", "    delete remove forget erase clear", "    buy order purchase", "    email mail", "    calendar schedule meeting appointment event", "    stop halt cancel pause", "    open unlock", "    close lock shut", "    door gate", "    taxi cab ride", "    news headline", "    volume loud louder quiet quieter", "    stock share", "    joke funny", "    heat heating thermostat", "    picture photo image", "    time clock", "    distance far", "    add append put"]
+    for line in [
+        "weather forecast temperature rain raining rainy sunny wind windy cold hot warm snow umbrella",
+        "    memory remember memorize memorise save store note memo keep",
+        "    play music song track listen tune",
+        "    book reserve reservation booking",
+        "    turn switch",
+        "    light lamp lights",
+        "    convert exchange translate",
+        "    call phone dial ring",
+        "    timer alarm countdown",
+        "    remind reminder",
+        "    search find look lookup google",
+        "    delete remove forget erase clear",
+        "    buy order purchase",
+        "    email mail",
+        "    calendar schedule meeting appointment event",
+        "    stop halt cancel pause",
+        "    open unlock",
+        "    close lock shut",
+        "    door gate",
+        "    taxi cab ride",
+        "    news headline",
+        "    volume loud louder quiet quieter",
+        "    stock share",
+        "    joke funny",
+        "    heat heating thermostat",
+        "    picture photo image",
+        "    time clock",
+        "    distance far",
+        "    add append put",
+    ]
 )
 # Korean word beginnings and the English words that tools are written in.
 _KOREAN = {
@@ -44,12 +74,35 @@ _KOREAN = {
 _UNITS = {
     word: value
     for value, word in enumerate(
-        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
+        [
+            "zero",
+            "one",
+            "two",
+            "three",
+            "four",
+            "five",
+            "six",
+            "seven",
+            "eight",
+            "nine",
+            "ten",
+            "eleven",
+            "twelve",
+            "thirteen",
+            "fourteen",
+            "fifteen",
+            "sixteen",
+            "seventeen",
+            "eighteen",
+            "nineteen",
+        ]
     )
 }
 _TENS = {
     word: 10 * value
-    for value, word in enumerate(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], start=2)
+    for value, word in enumerate(
+        ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], start=2
+    )
 }
 _SCALES = {"hundred": 100, "thousand": 1000, "million": 1_000_000, "billion": 1_000_000_000}
 _KOREAN_DIGITS = {char: value for value, char in enumerate("영일이삼사오육칠팔구")} | {"공": 0, "육": 6, "륙": 6}
