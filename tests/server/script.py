@@ -7,17 +7,23 @@ import msgspec
 from duologue.ids import CountingIds
 from duologue.protocol.codec import decode_client_event
 from duologue.server import inputs
-from duologue.server.commands import Command, Detect, Send, StartModel
+from duologue.server.commands import Command, Detect, OpenDetector, Send, StartModel
 from duologue.server.config import default_session
 from duologue.server.session import Session
 
 FRAME_MS = 32
-SPEECH, SILENCE = 0.9, 0.05
+FRAME_BYTES = 48 * FRAME_MS
+SPEECH, SILENCE = b"\x01", b"\x00"
 
 
-def pcm(ms: int) -> bytes:
-    """That many milliseconds of (silent) PCM16 at 24 kHz."""
-    return bytes(48 * ms)
+def pcm(ms: int, sound: bytes = SILENCE) -> bytes:
+    """That many milliseconds of PCM16 at 24 kHz; which kind of sound it is, the detector below can tell."""
+    return sound * (48 * ms)
+
+
+def detect(frame: bytes) -> float:
+    """Speech probability of one frame: the share of speech in it."""
+    return frame.count(SPEECH) / len(frame)
 
 
 class Script:
@@ -27,18 +33,42 @@ class Script:
         self.ids = CountingIds()
         self.now_ms = 0
         self.machine = Session(
-            default_session(session_id="sess_1", model="scripted", now_s=1_000), new_id=self.ids, now_ms=0, frame_ms=FRAME_MS
+            default_session(session_id="sess_1", model="scripted", now_s=1_000),
+            new_id=self.ids,
+            now_ms=0,
+            frame_ms=FRAME_MS,
         )
         self.commands: list[Command] = []
-        self._detected_bytes = 0
+        self._events: list[dict[str, object]] = []
+        self._undetected = b""
         self.take(self.machine.open())
         if session:
             self.client("session.update", session={"type": "realtime", **session})
 
     def take(self, commands: list[Command]) -> list[Command]:
-        self.commands += commands
-        self._detected_bytes += sum(len(c.audio) for c in commands if isinstance(c, Detect))
-        return commands
+        """Carry commands out as the shell does: the detector answers before anything else happens."""
+        taken: list[Command] = []
+        for command in commands:
+            taken.append(command)
+            self.commands.append(command)
+            match command:
+                case Send(event=event):
+                    self._events.append(msgspec.json.decode(msgspec.json.encode(event)))
+                case OpenDetector():
+                    self._undetected = b""
+                case Detect(audio=audio):
+                    taken += self._detect(audio)
+        return taken
+
+    def _detect(self, audio: bytes) -> list[Command]:
+        self._undetected += audio
+        whole = len(self._undetected) // FRAME_BYTES * FRAME_BYTES
+        frames = [self._undetected[i : i + FRAME_BYTES] for i in range(0, whole, FRAME_BYTES)]
+        self._undetected = self._undetected[whole:]
+        if not frames:
+            return []
+        happened = inputs.SpeechFrames(probabilities=tuple(detect(frame) for frame in frames))
+        return self.take(self.machine.handle(happened, self.now_ms))
 
     def give(self, happened: inputs.Input) -> list[str]:
         """`>>` something happens; returns a line for each command."""
@@ -52,17 +82,13 @@ class Script:
     def manual(self) -> list[str]:
         return self.client("session.update", session={"type": "realtime", "audio": {"input": {"turn_detection": None}}})
 
-    def hear(self, ms: int, probability: float) -> list[str]:
-        """`>>` that much sound arrives, judged as speech or silence by the detector."""
-        out = self.client("input_audio_buffer.append", audio=pcm(ms))
-        whole, self._detected_bytes = divmod(self._detected_bytes, 48 * FRAME_MS)
-        if whole:
-            out += self.give(inputs.SpeechFrames(probabilities=(probability,) * whole))
-        return out
+    def hear(self, ms: int, sound: bytes) -> list[str]:
+        """`>>` that much speech or silence arrives."""
+        return self.client("input_audio_buffer.append", audio=pcm(ms, sound))
 
     def events(self) -> list[dict[str, object]]:
         """Everything sent so far, as the client would read it."""
-        return [msgspec.json.decode(msgspec.json.encode(c.event)) for c in self.commands if isinstance(c, Send)]
+        return self._events
 
     def requests(self) -> list[StartModel]:
         return [command for command in self.commands if isinstance(command, StartModel)]
@@ -73,5 +99,5 @@ def lines(commands: list[Command]) -> list[str]:
     return [
         str(c.event.__struct_config__.tag) if isinstance(c, Send) else f"<{type(c).__name__}>"
         for c in commands
-        if not isinstance(c, Detect)
+        if not isinstance(c, Detect | OpenDetector)
     ]

@@ -119,7 +119,9 @@ def test_truncation_keeps_what_was_heard() -> None:
     s.client("response.create")
     answer(s, "resp_1", "One two three four.", 2000)
     s.give(inputs.ModelDone(response_id="resp_1", reason="stop"))
-    assert s.client("conversation.item.truncate", item_id="item_1", audio_end_ms=1000) == ["conversation.item.truncated"]
+    assert s.client("conversation.item.truncate", item_id="item_1", audio_end_ms=1000) == [
+        "conversation.item.truncated"
+    ]
     s.client("conversation.item.retrieve", item_id="item_1")
     (part,) = s.events()[-1]["item"]["content"]
     assert part["transcript"] == "One two"
@@ -212,6 +214,19 @@ def test_switching_to_manual_in_mid_speech_loses_nothing() -> None:
     ledger = s.machine.audio_ledger()
     assert ledger.committed_bytes == len(pcm(420))
     assert ledger.appended_bytes == ledger.committed_bytes + ledger.cleared_bytes + ledger.buffered_bytes
+
+
+def test_switching_there_and_back_in_mid_speech_keeps_the_item() -> None:
+    s = Script()
+    s.hear(320, SPEECH)
+    s.manual()
+    s.client(
+        "session.update", session={"type": "realtime", "audio": {"input": {"turn_detection": {"type": "server_vad"}}}}
+    )
+    s.hear(320, SILENCE)
+    assert types(s).count("input_audio_buffer.speech_started") == 1
+    stopped = next(e for e in s.events() if e["type"] == "input_audio_buffer.speech_stopped")
+    assert stopped["item_id"] == "item_1"
 
 
 def test_silence_after_an_answer_is_a_turn_when_idle_timeout_is_set() -> None:

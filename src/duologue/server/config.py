@@ -138,7 +138,7 @@ def updated(session: RealtimeSession, update: AnySession, *, has_spoken: bool) -
     check_tools(update.tools or (), "session.tools")
     check_tool_choice(update.tool_choice, "session.tool_choice")
     audio = given(update.audio, Audio())
-    _check_input(given(audio.input, AudioInput()), session)
+    _check_input(given(audio.input, AudioInput()))
     _check_output(given(audio.output, AudioOutput()), output_settings(session), has_spoken=has_spoken)
     merged = merge(session, replace(update, object=UNSET, id=UNSET, model=UNSET, expires_at=UNSET))
     return replace(
@@ -176,7 +176,7 @@ def _complete_input(settings: AudioInput) -> AudioInput:
     return replace(settings, turn_detection=detection, transcription=words)
 
 
-def _check_input(settings: AudioInput, session: RealtimeSession) -> None:
+def _check_input(settings: AudioInput) -> None:
     check_format(settings.format, "session.audio.input.format")
     noise = settings.noise_reduction
     if isinstance(noise, NoiseReduction):
@@ -203,6 +203,8 @@ def _check_output(settings: AudioOutput, current: AudioOutput, *, has_spoken: bo
 
 def check_format(audio_format: AudioFormat | UnsetType, param: str) -> None:
     """Refuse formats that this server does not speak."""
+    if audio_format is UNSET:
+        return
     match audio_format:
         case PcmFormat(rate=rate) if rate != SAMPLE_RATE_HZ:
             low = rate < SAMPLE_RATE_HZ
@@ -212,7 +214,7 @@ def check_format(audio_format: AudioFormat | UnsetType, param: str) -> None:
                 code=code,
                 param=f"{param}.rate",
             )
-        case PcmFormat() | UnsetType.UNSET:
+        case PcmFormat():
             pass
         case _:
             raise ProtocolError(

@@ -51,6 +51,8 @@ class _Utterance(Struct, kw_only=True):
     item_id: str
     start_ms: int
     fed_ms: int
+    announced: bool = False
+    """The client was told of this speech: it goes on through every change of settings, under the same id."""
 
 
 class Listening:
@@ -86,6 +88,9 @@ class Listening:
             if wanted != before:
                 self._turn.adjust(wanted)
             return []
+        if self._utterance and self._utterance.announced:
+            self._turn = TurnDetector(wanted, origin_ms=self.buffer.end_ms, frame_ms=self._frame_ms, speaking=True)
+            return [OpenDetector()]
         steps = self._abort()
         self._turn = TurnDetector(wanted, origin_ms=self.buffer.start_ms, frame_ms=self._frame_ms)
         held = self.buffer.slice(self.buffer.start_ms)
@@ -119,6 +124,7 @@ class Listening:
                     start_ms = max(self.buffer.start_ms, edge.audio_ms - self._padding_ms())
                     steps += self._open(start_ms, position_ms)
                     assert self._utterance is not None
+                    self._utterance.announced = True
                     steps.append(Began(item_id=self._utterance.item_id, audio_start_ms=start_ms))
                 case SpeechStopped():
                     item_id, audio, commands = self._take(position_ms)

@@ -32,12 +32,12 @@ Edge = SpeechStarted | SpeechStopped
 
 
 class TurnDetector:
-    """Follows one session's frames; `origin_ms` is the audio position of frame 0."""
+    """Follows one session's frames; `origin_ms` is the audio position of frame 0, `speaking` if it is in mid-speech."""
 
-    def __init__(self, settings: TurnDetection, *, origin_ms: int, frame_ms: int) -> None:
+    def __init__(self, settings: TurnDetection, *, origin_ms: int, frame_ms: int, speaking: bool = False) -> None:
         self._frame_ms = frame_ms
         self._now_ms = origin_ms
-        self._speaking = False
+        self._speaking = speaking
         self._run_ms = 0
         self._silence_ms = 0
         self.adjust(settings)
