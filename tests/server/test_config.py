@@ -1,0 +1,92 @@
+"""Session updates: all or nothing, deep only where the protocol nests, effective values returned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from duologue.errors import ProtocolError
+from duologue.protocol.session import RealtimeSession, TranscriptionSession
+from duologue.server.config import default_session, updated
+
+START = default_session(session_id="sess_1", model="scripted", now_s=0)
+
+
+def update(changes: dict[str, Any], *, has_spoken: bool = False) -> dict[str, Any]:
+    wish = msgspec.convert({"type": "realtime", **changes}, RealtimeSession)
+    return msgspec.to_builtins(updated(START, wish, has_spoken=has_spoken))
+
+
+def test_the_first_session_is_whole_and_in_the_order_of_the_wire() -> None:
+    shown = msgspec.to_builtins(START)
+    assert list(shown) == [
+        "type", "object", "id", "model", "output_modalities", "instructions", "tools", "tool_choice",
+        "max_output_tokens", "tracing", "truncation", "prompt", "expires_at", "audio", "include",
+    ]  # fmt: skip
+    assert shown["audio"]["input"]["turn_detection"] == {
+        "type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 200,
+        "idle_timeout_ms": None, "create_response": True, "interrupt_response": True,
+    }  # fmt: skip
+
+
+def test_only_what_is_set_changes() -> None:
+    shown = update({"audio": {"input": {"turn_detection": None}}})
+    assert shown["audio"]["input"]["turn_detection"] is None
+    assert shown["audio"]["output"] == msgspec.to_builtins(START)["audio"]["output"]
+    assert update({"instructions": ""})["instructions"] == ""
+    assert update({"tools": None})["tools"] == ()
+
+
+def test_what_the_client_leaves_out_is_filled_in() -> None:
+    shown = update({"audio": {"input": {"turn_detection": {"type": "semantic_vad"}, "transcription": {"model": "m"}}}})
+    assert shown["audio"]["input"]["turn_detection"] == {
+        "type": "semantic_vad", "eagerness": "auto", "create_response": True, "interrupt_response": True,
+    }  # fmt: skip
+    assert shown["audio"]["input"]["transcription"] == {"model": "m", "language": None, "prompt": None}
+
+
+def test_the_server_s_own_fields_cannot_be_set() -> None:
+    shown = update({"id": "mine", "model": "other", "expires_at": 1})
+    assert (shown["id"], shown["model"]) == ("sess_1", "scripted")
+
+
+TOOL = {"type": "function", "name": "look"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "param"),
+    [
+        ({"output_modalities": ["text", "audio"]}, "invalid_value", "session.output_modalities"),
+        ({"max_output_tokens": 0}, "integer_below_min_value", "session.max_output_tokens"),
+        ({"max_output_tokens": 5000}, "integer_above_max_value", "session.max_output_tokens"),
+        ({"tool_choice": "maybe"}, "invalid_value", "session.tool_choice"),
+        ({"tools": [TOOL, TOOL]}, "invalid_value", "session.tools[1].name"),
+        ({"audio": {"output": {"speed": 2}}}, "decimal_above_max_value", "session.audio.output.speed"),
+        (
+            {"audio": {"input": {"format": {"type": "audio/pcm", "rate": 16000}}}},
+            "integer_below_min_value",
+            "session.audio.input.format.rate",
+        ),
+        (
+            {"audio": {"input": {"turn_detection": {"type": "server_vad", "threshold": 1.5}}}},
+            "decimal_above_max_value",
+            "session.audio.input.turn_detection.threshold",
+        ),
+        (
+            {"audio": {"input": {"turn_detection": {"type": "server_vad", "idle_timeout_ms": 1}}}},
+            "integer_below_min_value",
+            "session.audio.input.turn_detection.idle_timeout_ms",
+        ),
+    ],
+)
+def test_values_out_of_range_are_refused(changes: dict[str, Any], code: str, param: str) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        update(changes)
+    assert (caught.value.code, caught.value.param) == (code, param)
+
+
+def test_a_session_cannot_change_its_type() -> None:
+    with pytest.raises(ProtocolError, match="transcription session update event to a realtime session"):
+        updated(START, TranscriptionSession(), has_spoken=False)
