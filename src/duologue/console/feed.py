@@ -7,7 +7,7 @@ at 0, one that lost its socket goes on from where it was. Several viewers share 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -69,10 +69,14 @@ class LoggedEvent(Struct, frozen=True, kw_only=True):
 
 
 class Feed:
-    """All that a viewer can see. `epoch` names this process, so that a page that outlived it starts over."""
+    """All that a viewer can see. `epoch` names this process, so that a page that outlived it starts over.
 
-    def __init__(self, epoch: str) -> None:
+    `changed` is called after every change of `rev`.
+    """
+
+    def __init__(self, epoch: str, changed: Callable[[], None] = lambda: None) -> None:
         self.epoch = epoch
+        self._changed = changed
         self.rev = 0
         self.events: list[LoggedEvent] = []
         self._cleared_at = 0
@@ -83,15 +87,23 @@ class Feed:
         self._order_rev = 0
         self._sections: dict[str, tuple[int, Any]] = {}
 
+    def _touch(self) -> None:
+        self.rev += 1
+        self._changed()
+
     def record(self, event: LoggedEvent) -> int:
         """Add an event to the log and fold it into its row; returns its number."""
         number = len(self.events)
         self.events.append(event)
-        self.rev += 1
+        self._touch()
         if self._rows and event.folds_with(self._rows[-1]):
             last = self._rows[-1]
             self._rows[-1] = msgspec.structs.replace(
-                last, count=last.count + 1, last_ms=event.t_ms, size=last.size + event.size, note=event.note or last.note
+                last,
+                count=last.count + 1,
+                last_ms=event.t_ms,
+                size=last.size + event.size,
+                note=event.note or last.note,
             )
             self._row_revs[-1] = self.rev
             return number
@@ -115,7 +127,7 @@ class Feed:
 
     def clear(self) -> None:
         """Forget events and items (a new call begins); sections stay. Every viewer is told to do the same."""
-        self.rev += 1
+        self._touch()
         self._cleared_at = self.rev
         self.events.clear()
         self._rows.clear()
@@ -131,7 +143,7 @@ class Feed:
             raise KeyError(section)
         if section in self._sections and self._sections[section][1] == value:
             return
-        self.rev += 1
+        self._touch()
         self._sections[section] = (self.rev, value)
 
     def section(self, name: str) -> Any:
@@ -142,7 +154,7 @@ class Feed:
         """Show an item as it is now; its place comes from `set_order`."""
         known = self._items.get(view.id)
         if known is None or known[1] != view:
-            self.rev += 1
+            self._touch()
             self._items[view.id] = (self.rev, view)
 
     def item(self, item_id: str) -> ItemView | None:
@@ -154,7 +166,7 @@ class Feed:
         """The conversation's order; items that are not in it are gone."""
         if ids == self._order:
             return
-        self.rev += 1
+        self._touch()
         self._order, self._order_rev = ids, self.rev
         keep = set(ids)
         self._items = {key: value for key, value in self._items.items() if key in keep}

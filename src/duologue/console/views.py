@@ -91,7 +91,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     idle_timeout_ms: int | None = None
     create_response: bool | None = None
     interrupt_response: bool | None = None
-    eagerness: str | None = None
+    eagerness: Literal["auto", "low", "medium", "high"] | None = None
     transcription_model: str | None = None
     language: str | None = None
 

@@ -71,7 +71,7 @@ export interface Settings {
   idle_timeout_ms: number | null;
   create_response: boolean | null;
   interrupt_response: boolean | null;
-  eagerness: string | null;
+  eagerness: "auto" | "low" | "medium" | "high" | null;
   transcription_model: string | null;
   language: string | null;
 }

@@ -1,0 +1,186 @@
+"""The frames of /ws/audio, and which of the page's tracks is which part of the conversation. Pure.
+
+A frame is one byte that says what it is, three of padding, then little-endian 32-bit words and sound (PCM16 mono 24 kHz).
+The page plays tracks in the order of their numbers and reports how many samples of each have left the loudspeaker.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from msgspec import Struct
+
+SOUND, CLEAR, END = 1, 2, 3
+MIC, HEARD, CLEARED, PRESS, RELEASE = 1, 2, 3, 4, 5
+HEADER_BYTES = 4
+SAMPLES_PER_MS = 24
+
+PartKey = tuple[str, int]
+"""Item id and content index."""
+
+
+class Microphone(Struct, frozen=True):
+    """Sound of the user."""
+
+    pcm: bytes
+
+
+class Played(Struct, frozen=True):
+    """Samples played so far, by track; `request` is set when the page has stopped, 0 if it did so by itself."""
+
+    samples: dict[int, int]
+    request: int | None = None
+
+
+class Button(Struct, frozen=True):
+    """Push to talk went down or up."""
+
+    down: bool
+
+
+PageFrame = Microphone | Played | Button
+
+
+def parse(frame: bytes) -> PageFrame | None:
+    """A frame of the page; None for one that makes no sense (it is dropped: the next one is 20 ms away)."""
+    if len(frame) < HEADER_BYTES:
+        return None
+    rest = frame[HEADER_BYTES:]
+    match frame[0]:
+        case 1 if len(rest) % 2 == 0:
+            return Microphone(rest)
+        case 2 if len(rest) % 8 == 0:
+            return Played(_pairs(rest))
+        case 3 if len(rest) % 8 == 4:
+            return Played(_pairs(rest[4:]), struct.unpack_from("<I", rest)[0])
+        case 4:
+            return Button(True)
+        case 5:
+            return Button(False)
+    return None
+
+
+def _pairs(words: bytes) -> dict[int, int]:
+    return dict(struct.iter_unpack("<II", words))
+
+
+def sound_frame(track: int, pcm: bytes) -> bytes:
+    """More sound of a track."""
+    return struct.pack("<B3xI", SOUND, track) + pcm
+
+
+def clear_frame(request: int) -> bytes:
+    """Stop at once, say what was heard."""
+    return struct.pack("<B3xI", CLEAR, request)
+
+
+def end_frame(track: int) -> bytes:
+    """No more sound of this track."""
+    return struct.pack("<B3xI", END, track)
+
+
+class Track(Struct):
+    """One spoken part on its way to the ear: samples received from the model, samples heard.
+
+    `base` samples had been heard when the page got the track under its present number. A `stopped` track takes no more
+    sound; it is `settled` once it is known where.
+    """
+
+    number: int
+    part: PartKey
+    received: int = 0
+    heard: int = 0
+    base: int = 0
+    ended: bool = False
+    stopped: bool = False
+    settled: bool = False
+
+
+class Truncation(Struct, frozen=True):
+    """The part is to be cut: it was heard up to `audio_end_ms`, less than was received."""
+
+    part: PartKey
+    audio_end_ms: int
+
+
+class Tracks:
+    """The ledger of one call: what was sent to the page, and how much of it was heard."""
+
+    def __init__(self) -> None:
+        self._by_part: dict[PartKey, Track] = {}
+        self._by_number: dict[int, Track] = {}
+        self._numbers = 0
+
+    def receive(self, part: PartKey, size_bytes: int) -> Track:
+        """Sound of a part arrived from the model; if the track is `stopped` the sound is late and not to be played."""
+        track = self._by_part.get(part)
+        if track is None:
+            track = self._by_part[part] = Track(0, part)
+            self._number(track)
+        if not track.stopped:
+            track.received += size_bytes // 2
+        return track
+
+    def finish(self, part: PartKey) -> Track | None:
+        """The model has sent all of a part."""
+        track = self._by_part.get(part)
+        if track is not None:
+            track.ended = True
+        return track
+
+    def heard(self, samples: dict[int, int]) -> list[Track]:
+        """Take a report of the page; returns the tracks it was news about. Counts never fall, nor exceed the received."""
+        news = []
+        for number, count in samples.items():
+            track = self._by_number.get(number)
+            if track is None or track.settled:
+                continue
+            now = max(track.heard, min(track.base + count, track.received))
+            if now != track.heard:
+                track.heard = now
+                news.append(track)
+        return news
+
+    def stop(self) -> bool:
+        """The user talks: what is not heard yet is not to be heard. True if there was something to stop."""
+        unheard = self.unheard()
+        for track in unheard:
+            track.stopped = True
+        return bool(unheard)
+
+    def settle(self, samples: dict[int, int]) -> list[Truncation]:
+        """The page is silent, with these counts: everything not fully heard is cut there, in the order of playing."""
+        for number, count in samples.items():
+            track = self._by_number.get(number)
+            if track is not None and not track.settled:
+                # Earlier reports count what was still inside the sound card; the stop knows better.
+                track.heard = min(track.base + count, track.received)
+        cuts = []
+        for track in self._by_part.values():
+            if track.settled or track.heard >= track.received:
+                continue
+            track.stopped = track.settled = True
+            cuts.append(Truncation(track.part, track.heard // SAMPLES_PER_MS))
+        return cuts
+
+    def resume(self) -> list[Track]:
+        """A new page listens: what was not heard gets new numbers, counted from where the old page stopped."""
+        tracks = [track for track in self.unheard() if not track.stopped]
+        for track in tracks:
+            del self._by_number[track.number]
+            track.base = track.heard
+            self._number(track)
+        return tracks
+
+    def unheard(self) -> list[Track]:
+        """Tracks that still have something to play, in order."""
+        return [track for track in self._by_part.values() if not track.settled and track.heard < track.received]
+
+    def heard_ms(self, item_id: str) -> int:
+        """Milliseconds of an item that were heard, all its parts together."""
+        return sum(track.heard for track in self._by_part.values() if track.part[0] == item_id) // SAMPLES_PER_MS
+
+    def _number(self, track: Track) -> None:
+        self._numbers += 1
+        track.number = self._numbers
+        self._by_number[track.number] = track

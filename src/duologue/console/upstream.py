@@ -1,0 +1,112 @@
+"""Who answers: the embedded server, OpenAI, or any address. Settings come from options, the environment and `.env`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
+
+from msgspec import Struct
+
+from duologue.console.views import UpstreamView
+from duologue.errors import ConfigError
+
+Kind = Literal["embedded", "openai", "url"]
+OPENAI_URL = "wss://api.openai.com/v1/realtime"
+DEFAULT_MODEL = "gpt-realtime"
+EMBEDDED_MODEL = "duologue"
+_SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
+
+
+class Upstream(Struct, frozen=True, kw_only=True):
+    """Where a call goes. `url` is only set for `kind` "url"."""
+
+    kind: Kind = "embedded"
+    url: str = ""
+    model: str = ""
+
+    @property
+    def address(self) -> str:
+        """The WebSocket address without the model, empty for the embedded server."""
+        return {"embedded": "", "openai": OPENAI_URL, "url": self.url}[self.kind]
+
+    @property
+    def effective_model(self) -> str:
+        """The model that is asked for: that of the option, of the address, or the usual one."""
+        in_url = parse_qs(urlsplit(self.url).query).get("model", [""])[0]
+        return self.model or in_url or (EMBEDDED_MODEL if self.kind == "embedded" else DEFAULT_MODEL)
+
+    def view(self, *, has_key: bool) -> UpstreamView:
+        """What the page may know."""
+        label = "embedded" if self.kind == "embedded" else f"{urlsplit(self.address).netloc} · {self.effective_model}"
+        return UpstreamView(kind=self.kind, url=self.url, model=self.model, label=label, has_key=has_key)
+
+
+def parse_upstream(text: str, *, model: str = "") -> Upstream:
+    """`openai`, an address, or empty for the embedded server. Raises ConfigError for anything else."""
+    text = text.strip()
+    if text in ("", "embedded"):
+        return Upstream(model=model)
+    if text == "openai":
+        return Upstream(kind="openai", model=model)
+    return Upstream(kind="url", url=websocket_url(text), model=model)
+
+
+def websocket_url(text: str) -> str:
+    """An address as people type it, as a WebSocket address: http becomes ws, an empty path becomes /v1/realtime.
+
+    Raises ConfigError if it is none, or if it holds a password (it would be shown).
+    """
+    parts = urlsplit(text.strip())
+    if parts.scheme not in _SCHEMES or not parts.hostname:
+        raise ConfigError(f"{text!r} is no address: write embedded, openai, or an address like ws://127.0.0.1:8000")
+    if parts.username or parts.password:
+        raise ConfigError("an address must not hold a password: it is shown in the page")
+    path = parts.path if parts.path not in ("", "/") else "/v1/realtime"
+    return urlunsplit((_SCHEMES[parts.scheme], parts.netloc, path, parts.query, ""))
+
+
+def without_query(url: str) -> str:
+    """The address alone: what a file or a log may hold."""
+    return urlunsplit((*urlsplit(url)[:3], "", ""))
+
+
+def with_model(url: str, model: str) -> str:
+    """The address with `model` as a query parameter, other parameters kept."""
+    parts = urlsplit(url)
+    query = {name: values[0] for name, values in parse_qs(parts.query).items()} | {"model": model}
+    return urlunsplit(parts._replace(query=urlencode(query)))
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """`NAME=value` lines of an `.env` file; comments, `export` and quotes are understood, a missing file is empty."""
+    try:
+        lines = path.read_text().splitlines()
+    except (FileNotFoundError, PermissionError, UnicodeDecodeError):
+        return {}
+    values = {}
+    for line in lines:
+        name, equals, value = line.strip().removeprefix("export ").partition("=")
+        if equals and name.strip() and not name.startswith("#"):
+            value = value.strip()
+            if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+                value = value[1:-1]
+            values[name.strip()] = value
+    return values
+
+
+def environment(folder: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The `.env` of `folder`, overridden by the real environment."""
+    return {**read_env_file(folder / ".env"), **environ}
+
+
+def write_key(path: Path, key: str) -> None:
+    """Put `OPENAI_API_KEY` into an `.env` file that only its owner can read, keeping its other lines."""
+    old = path.read_text().splitlines() if path.exists() else []
+    kept = [line for line in old if not line.strip().removeprefix("export ").startswith("OPENAI_API_KEY=")]
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        os.chmod(path, 0o600)
+        file.write("\n".join([*kept, f"OPENAI_API_KEY={key}"]) + "\n")

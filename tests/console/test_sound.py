@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from duologue.console.sound import Button, Microphone, Played, Tracks, Truncation, parse
+
+
+def pairs(kind: int, *words: int) -> bytes:
+    return bytes([kind, 0, 0, 0]) + struct.pack(f"<{len(words)}I", *words)
+
+
+def test_frames_of_the_page() -> None:
+    assert parse(pairs(1) + b"abcd") == Microphone(b"abcd")
+    assert parse(pairs(2, 1, 480, 2, 0)) == Played({1: 480, 2: 0})
+    assert parse(pairs(3, 7, 1, 480)) == Played({1: 480}, 7)
+    assert parse(pairs(3, 0)) == Played({}, 0)
+    assert parse(pairs(4)) == Button(True)
+    assert parse(pairs(5)) == Button(False)
+
+
+@pytest.mark.parametrize("frame", [b"", b"\x01", pairs(1) + b"abc", pairs(2, 1), pairs(3), pairs(9, 1), b"\xff" * 40])
+def test_nonsense_is_dropped(frame: bytes) -> None:
+    assert parse(frame) is None
+
+
+SECOND = 48_000
+
+
+def test_a_stop_cuts_what_was_heard_in_part_and_what_was_queued_behind_it() -> None:
+    tracks = Tracks()
+    first = tracks.receive(("item_1", 0), SECOND)
+    second = tracks.receive(("item_2", 0), SECOND)
+    tracks.heard({first.number: 6_000})
+    cuts = tracks.settle({first.number: 12_000, second.number: 0})
+    assert cuts == [Truncation(("item_1", 0), 500), Truncation(("item_2", 0), 0)]
+    assert tracks.heard_ms("item_1") == 500
+
+
+def test_what_was_heard_whole_is_not_cut() -> None:
+    tracks = Tracks()
+    first = tracks.receive(("item_1", 0), SECOND)
+    second = tracks.receive(("item_2", 0), SECOND)
+    assert tracks.settle({first.number: 24_000, second.number: 2_400}) == [Truncation(("item_2", 0), 100)]
+
+
+def test_an_underrun_does_not_reset_the_count() -> None:
+    tracks = Tracks()
+    track = tracks.receive(("item_1", 0), SECOND)
+    tracks.heard({track.number: 24_000})
+    tracks.receive(("item_1", 0), SECOND)
+    assert tracks.settle({track.number: 36_000}) == [Truncation(("item_1", 0), 1500)]
+
+
+def test_counts_stay_within_what_was_received() -> None:
+    tracks = Tracks()
+    track = tracks.receive(("item_1", 0), SECOND)
+    tracks.heard({track.number: 99_999, 17: 5})
+    assert tracks.heard_ms("item_1") == 1000
+    assert tracks.heard({track.number: 10}) == []
+    assert tracks.settle({}) == []
+
+
+def test_late_sound_of_a_cut_part_is_dropped() -> None:
+    tracks = Tracks()
+    track = tracks.receive(("item_1", 0), SECOND)
+    tracks.settle({track.number: 240})
+    late = tracks.receive(("item_1", 0), SECOND)
+    assert late.stopped
+    assert late.received == 24_000
+    assert tracks.settle({track.number: 480}) == []
+
+
+def test_parts_of_one_item_are_tracks_of_their_own() -> None:
+    tracks = Tracks()
+    tracks.receive(("item_1", 0), SECOND)
+    tracks.receive(("item_1", 1), SECOND)
+    tracks.heard({1: 24_000, 2: 12_000})
+    assert tracks.heard_ms("item_1") == 1500
+    assert [track.part for track in tracks.unheard()] == [("item_1", 1)]
+
+
+def test_a_new_page_goes_on_where_the_old_one_stopped() -> None:
+    tracks = Tracks()
+    old = tracks.receive(("item_1", 0), SECOND).number
+    tracks.heard({old: 6_000})
+    (track,) = tracks.resume()
+    assert track.number != old
+    assert track.base == 6_000
+    tracks.heard({track.number: 2_400, old: 24_000})
+    assert tracks.heard_ms("item_1") == 350
+    assert tracks.settle({track.number: 4_800}) == [Truncation(("item_1", 0), 450)]
+
+
+def test_between_stop_and_answer_no_late_sound_gets_through() -> None:
+    tracks = Tracks()
+    track = tracks.receive(("item_1", 0), SECOND)
+    assert tracks.stop()
+    assert tracks.receive(("item_1", 0), SECOND).stopped
+    assert tracks.resume() == []
+    assert tracks.settle({track.number: 2_400}) == [Truncation(("item_1", 0), 100)]
+    assert not tracks.stop()
