@@ -30,13 +30,15 @@ _AFTER_PLACE = _words(
 )
 # Names of cities that are more often something else. They count only where the sentence places them: after "in",
 # as a capitalised word inside a sentence, or alone.
-_COMMON_WORDS = _words("""acre apex bath bend best brest bury cali canton chas chico clay come como date delta derby dome eden enterprise
+_COMMON_WORDS = _words(
+    """acre apex bath bend best brest bury cali canton chas chico clay come como date delta derby dome eden enterprise
     essen fuji gap gary gay grace hove hub hull humble independence jackson jordan lens lincoln lynn mach mali
     male man mary marine media mission mobile mons moss most nada nancy nice normal of orange paradise perm providence
     pueblo reading redding reservoir rugby sale same san sandy see split spring surprise temple tire tours troy turbo
     union van victoria vita warren worms anna charlotte carlos madison leon marion tyler wayne kent page ray henry
     bell""")  # fmt: skip
-_KOREAN_COMMON = _words("""가자 가지 구나 구리 고리 기장 나가 다만 도선 로드 마리 만사 모빌 미리 미션 바리 사리 사방 서리 세일 세트 여주 영광
+_KOREAN_COMMON = _words(
+    """가자 가지 구나 구리 고리 기장 나가 다만 도선 로드 마리 만사 모빌 미리 미션 바리 사리 사방 서리 세일 세트 여주 영광
     오산 이리 조리 카드 캔디 크루 템플 토메 팔월 프롬 호프 홀로 후에 이심 하미 나소 다카 사나 통크 시중""")  # fmt: skip
 _UNIT = "(?:시|특별시|광역시)?"
 _PARTICLES = "은|는|이|가|을|를|까지|부터|랑|이랑|와|과|하고|도|로|으로|요|이요|이에요|예요|입니다"

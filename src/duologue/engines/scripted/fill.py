@@ -23,9 +23,13 @@ _SAYING = re.compile(
 )
 _PERSON = re.compile(r"\b(?:to|for|with|named|called|under the name(?: of)?)\s+(?:my |the )?(\w+(?: [A-Z]\w+)?)")
 _STOP_AT = re.compile(r"\s+(?:saying|that|about|at|on|in|for|and|with|from|to|by|then)\b|[,.;!?]")
-_WHERE = re.compile(r"\b(?:in|at|near|for|to|from)\s+(?:the )?(\w[\w' ]*)", re.IGNORECASE)
+_WHERE = {
+    role: re.compile(rf"\b(?:{words})\s+(?:the )?(\w[\w' ]*)", re.IGNORECASE)
+    for role, words in {"": "in|at|near", "origin": "from|in", "target": "to|in"}.items()
+}
 _POLITE = re.compile(
-    r"^\W*(?:(?:please|hey|hi|hello|okay|ok|now|so|and|then|also|can you|could you|would you|will you|i want(?: you)? to|i want|"
+    r"^\W*(?:(?:please|hey|hi|hello|okay|ok|now|so|and|then|also|can you|could you|would you|will you"
+    r"|i want(?: you)? to|i want|"
     r"i'd like(?: you)? to|i'd like|i would like to|let's|let us|i need to|i need|go ahead and)\b[\s,]*)+",
     re.IGNORECASE,
 )
@@ -196,7 +200,7 @@ def _place_value(slot: Slot, place: places.Place, text: str) -> Any:
 
 
 def _unknown_place(finder: _Finder, slot: Slot) -> None:
-    match = _WHERE.search(finder.text)
+    match = _WHERE[slot.role].search(finder.text, match.end() if (match := _POLITE.match(finder.text)) else 0)
     if match:
         name = _STOP_AT.split(match.group(1), maxsplit=1)[0]
         if name and not numbers(name) and not values.dates(match.group()):

@@ -13,7 +13,7 @@ from duologue.engines import places
 from duologue.engines.base import SpeechHints
 from duologue.engines.scripted.schema import Slot, Tool, read_tool
 from duologue.engines.scripted.values import spoken_choice
-from duologue.engines.scripted.words import GENERIC_WORDS, count_word, stem, tokens, word_set
+from duologue.engines.scripted.words import GENERIC_WORDS, count_word, stem, tokens, word_list, word_set
 from duologue.protocol.session import FunctionTool
 
 _WORDS = re.compile(r"[a-z']+(?: [a-z']+)*")
@@ -86,22 +86,20 @@ spell <word>
 say <word>
 echo <word>
 <whatis> <number> <operator> <number>
-<number> <operator> <number>""".split("\n")
+<number> <operator> <number>""".splitlines()
 
-_NAMES = tuple(
+_NAMES = word_list(
     """anna john mary james maria david sarah michael emma peter laura robert linda thomas lisa daniel susan paul karen
     mark julia george sophia kevin alice tom kate ben jane jack lucy sam olivia max grace adam eva alex nina bob helen
     eric diana frank martha henry rose bill amy chris claire steve charlotte martin victoria simon jennifer andrew
     elizabeth william barbara richard jessica joseph nancy charles margaret matthew sandra anthony ashley emily steven
     michelle kenneth carol joshua amanda brian melissa edward deborah ronald stephanie timothy rebecca jason sharon
-    jeffrey cynthia ryan kathleen jacob angela""".split()  # noqa: SIM905
+    jeffrey cynthia ryan kathleen jacob angela"""
 )
-_COLORS = tuple("blue red green yellow orange purple black white pink brown gray gold silver turquoise".split())  # noqa: SIM905
-_FOODS = tuple("pizza pasta sushi bread rice chocolate cheese chicken soup salad ice~cream cake steak fish".split())  # noqa: SIM905
-_ANIMALS = tuple("dog cat horse bird fish rabbit tiger lion elephant dolphin".split())  # noqa: SIM905
-_MONTHS = tuple(
-    "january february march april may june july august september october november december".split()  # noqa: SIM905
-)
+_COLORS = word_list("blue red green yellow orange purple black white pink brown gray gold silver turquoise")
+_FOODS = word_list("pizza pasta sushi bread rice chocolate cheese chicken soup salad ice~cream cake steak fish")
+_ANIMALS = word_list("dog cat horse bird fish rabbit tiger lion elephant dolphin")
+_MONTHS = word_list("january february march april may june july august september october november december")
 _WORD_SAMPLES = ("hello", "hello world", "banana", "apple", "computer", "weather", "music", "goodbye", *_NAMES[:20])
 # What people ask to be remembered: "<keep> my <…key> is <…>". Slots for whole beginnings keep the grammar small: each
 # mention of a slot is a copy of all its words there.
@@ -132,7 +130,7 @@ _OWN_SLOTS = {
     "lead": ("in", "and in", "what about", "how about", "and", "for"),
     "name": _NAMES,
     "color": _COLORS,
-    "food": tuple(food.replace("~", " ") for food in _FOODS),
+    "food": _FOODS,
     "animal": _ANIMALS,
     "month": _MONTHS,
     "word": _WORD_SAMPLES,
@@ -165,7 +163,7 @@ def speech_hints(tools: Sequence[FunctionTool], prompt: str | None, *, places_li
 
 
 def _number_order() -> Iterable[int]:
-    return (*range(0, 21), *range(30, 101, 10), *(value for value in range(21, 100) if value % 10))
+    return (*range(21), *range(30, 101, 10), *(value for value in range(21, 100) if value % 10))
 
 
 def _clean(phrase: str) -> str:

@@ -13,10 +13,20 @@ _END = r"(?=[.!?](?:\s|$)|\n|;|$)"
 _QUOTE = r"[\"“'‘](?P<quoted>[^\"”\n]+?)[\"”'’](?!\w)"
 _WHAT = rf"(?::\s*)?(?:{_QUOTE}|(?P<plain>[^\n]+?){_END})"
 _ALWAYS = re.compile(
-    r"\b(?:(?:always|only|just|simply)\s+(?:say|answer|respond|reply)(?:\s+only)?(?:\s+exactly)?(?:\s+with)?"
-    r"|(?:say|answer|respond|reply)\s+(?:only|exactly|just)(?:\s+with)?(?:\s+exactly)?(?:\s+the words?)?"
-    r"|(?:say|answer|respond|reply|answer every \w+|reply to every \w+)\s+with(?:\s+(?:exactly|only|just))?(?:\s+the words?)?)\s*"
-    + _WHAT,
+    r"\b(?:(?:always|only|just|simply) say(?: only| exactly)?|(?:say|answer|respond|reply) (?:only|exactly|just)(?: with)?)"
+    rf"(?: exactly)?(?: the words?)?\s*{_WHAT}",
+    re.IGNORECASE,
+)
+_REPLY = re.compile(
+    r"\b(?:answer|respond|reply)(?: to)?(?: every \w+| everything| only| always)? with"
+    r"(?P<exact> (?:exactly|only|just|nothing but))?(?: (?:the|one|a single) (?:words?|sentence)\b)?"
+    rf"(?P<colon>:)?\s*{_WHAT}",
+    re.IGNORECASE,
+)
+# "Reply with care" and "answer only in English" say how, not what.
+_MANNER = re.compile(
+    r"(?:in|an?|the|your|my|short|brief|simple|clear|concise|care|kindness|empathy|humou?r|respect|text|audio|json|one|if|when"
+    r"|what|questions?|about|based|using|\w+ly)\b",
     re.IGNORECASE,
 )
 _SAY = re.compile(
@@ -29,28 +39,34 @@ _GREET = re.compile(
     re.IGNORECASE,
 )
 _MENTION = re.compile(
-    rf"\b(?:always|must|every answer should)\s+(?:mention|include)(?: the words?)?\s*{_WHAT}|\bmention (?P<bare>[^.\n]+?) in (?:every|each|all)",
+    rf"\b(?:always|must|every answer should)\s+(?:mention|include)(?: the words?)?\s*{_WHAT}"
+    rf"|\bmention (?P<bare>[^.\n]+?) in (?:every|each|all)",
     re.IGNORECASE,
 )
 _FINISH = re.compile(
     rf"\b(?:end|finish|close) (?:every|each|all|your)\b[^.\n]*? with(?: the words?)?\s*{_WHAT}", re.IGNORECASE
 )
 _PREFIX = re.compile(
-    rf"\b(?:start|begin) (?:every|each|all|your) (?:answers?|repl(?:y|ies)|responses?|sentences?)\b[^.\n]*? with(?: the words?)?\s*{_WHAT}",
+    rf"\b(?:start|begin) (?:every|each|all|your) (?:answers?|repl(?:y|ies)|responses?"
+    rf"|sentences?)\b[^.\n]*? with(?: the words?)?\s*{_WHAT}",
     re.IGNORECASE,
 )
 _NAME = re.compile(
-    r"\b(?:your name is|you are called|you're called|call yourself|you go by)\s+[\"“']?(?P<name>[^\W\d_][\w'-]*(?: [A-Z]\w+)?)"
+    r"\b(?:your name is|you are called|you're called|call yourself"
+    r"|you go by)\s+[\"“']?(?P<name>[^\W\d_][\w'-]*(?: [A-Z]\w+)?)"
     r"|\b[Yy]ou are (?P<title>(?!A\b|An\b|The\b)[A-Z][a-z]+)(?=[,.]|\s+(?:the|an?)\b)",
 )
 _NAME_LOOSE = re.compile(r"\b(?:your name is|call yourself)\s+(?P<name>\w+)", re.IGNORECASE)
 _BRIEF = re.compile(
-    r"\b(?:be|keep\b.*?|stay|answer|respond|reply|speak)\s+(?:very |extremely |it )?(?:brief|concise|short|terse|briefly|concisely)\b",
+    r"\b(?:be|keep\b.*?|stay|answer|respond|reply|speak)\s+(?:very |extremely |it )?(?:brief|concise|short"
+    r"|terse|briefly|concisely)\b",
     re.IGNORECASE,
 )
+_EVERYWHERE = re.compile(r"\s+(?:in|to|at|of) (?:the )?(?:every|each|all|your|end)\b.*$", re.IGNORECASE)
 _LANGUAGES = {"korean": "ko", "한국어": "ko", "한국말": "ko", "english": "en", "영어": "en"}
 _LANGUAGE = re.compile(
-    r"\b(?:speak|answer|respond|reply|talk|use|write|converse|communicate|greet)\b[^.\n]{0,40}?\b(?P<en>korean|english)\b"
+    r"\b(?:speak|answer|respond|reply|talk|use|write|converse|communicate"
+    r"|greet)\b[^.\n]{0,40}?\b(?P<en>korean|english)\b"
     r"|(?P<ko>한국어|한국말|영어)(?:로|만)|\blanguage\W+(?:is\W+)?(?P<set>korean|english)\b",
     re.IGNORECASE,
 )
@@ -77,7 +93,7 @@ def read_orders(instructions: str) -> Orders:
     """The orders found in `instructions`; anything else in them is left alone."""
     text = instructions[:20_000]
     return Orders(
-        always=_what(_ALWAYS.search(text)),
+        always=_always(text),
         say=_said(text),
         greeting=_what(_GREET.search(text)),
         mention=tuple(dict.fromkeys(filter(None, map(_what, _MENTION.finditer(text))))),
@@ -94,7 +110,18 @@ def _what(match: re.Match[str] | None) -> str:
         return ""
     groups = match.groupdict()
     words = groups.get("quoted") or groups.get("plain") or groups.get("bare") or ""
-    return tidy(words) if not groups.get("quoted") else words.strip()
+    return tidy(_EVERYWHERE.sub("", words)) if not groups.get("quoted") else words.strip()
+
+
+def _always(text: str) -> str:
+    """The words that are to answer everything."""
+    match = _ALWAYS.search(text) or _REPLY.search(text)
+    words = _what(match)
+    if match is None or match["quoted"]:
+        return words
+    groups = match.groupdict()
+    plain = groups.get("exact") or groups.get("colon") or ":" in match.group()
+    return words if plain or not (_MANNER.match(words) or len(words.split()) > 6) else ""
 
 
 def _said(text: str) -> str:
@@ -108,9 +135,10 @@ def _said(text: str) -> str:
     words = re.sub(
         r"\s+(?:to|for) (?:the )?(?:user|caller|customer|them|me|everyone)\b.*$", "", words, flags=re.IGNORECASE
     )
-    if re.match(r"(?:in |(?:only |just )?(?:korean|english|slowly|clearly|like|as|with)\b)", words, re.IGNORECASE):
+    if _MANNER.match(words) or re.match(r"(?:just|only|nothing|slowly|clearly|like|as|with)\b", words, re.IGNORECASE):
         return ""
-    return re.sub(r"^that\s+", "", words, flags=re.IGNORECASE)
+    words = re.sub(r"^that\s+", "", words, flags=re.IGNORECASE)
+    return words[:1].upper() + words[1:]
 
 
 def _name(text: str) -> str:

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from duologue.engines.scripted.words import HANGUL, join_words, say_number, split_name, word_set
+from duologue.engines.scripted.words import join_words, say_number, split_name, word_set
 
 _MAX_FACTS = 6
 _SKIPPED = word_set("lat lng lon latitude longitude id time timestamp interval elevation units unit code status type")
@@ -14,11 +14,11 @@ _ERRORS = ("error", "errors", "error_message")
 _PLACES = word_set("location place city name town destination")
 _UNITS = (
     (re.compile(r"\s*(?:°|º|deg(?:rees)?\s?)C(?:elsius)?\b"), " degrees Celsius", "도"),
-    (re.compile(r"\s*(?:°|º|deg(?:rees)?\s?)F(?:ahrenheit)?\b"), " degrees Fahrenheit", "도 화씨"),
+    (re.compile(r"\s*(?:°|º|deg(?:rees)?\s?)F(?:ahrenheit)?\b"), " degrees Fahrenheit", "도(화씨)"),
     (re.compile(r"\s*[°º]"), " degrees", "도"),
-    (re.compile(r"\s*km/h\b|\s*kmh\b|\s*kph\b"), " kilometers per hour", "킬로미터 매 시"),
-    (re.compile(r"\s*m/s\b"), " meters per second", "미터 매 초"),
-    (re.compile(r"\s*mph\b|\s*mp/h\b"), " miles per hour", "마일 매 시"),
+    (re.compile(r"(-?[\d.]+)\s*(?:km/h|kmh|kph)\b"), r"\1 kilometers per hour", r"시속 \1킬로미터"),
+    (re.compile(r"(-?[\d.]+)\s*m/s\b"), r"\1 meters per second", r"초속 \1미터"),
+    (re.compile(r"(-?[\d.]+)\s*mp/?h\b"), r"\1 miles per hour", r"시속 \1마일"),
     (re.compile(r"\s*%"), " percent", "퍼센트"),
     (re.compile(r"(?<=\d)\s*hPa\b"), " hectopascals", "헥토파스칼"),
     (re.compile(r"(?<=\d)\s*mm\b"), " millimeters", "밀리미터"),
@@ -176,7 +176,7 @@ def _facts(value: Any, name: str, known: set[str], depth: int) -> list[tuple[str
 def _mapping_facts(value: dict[Any, Any], known: set[str], depth: int) -> list[tuple[str, str]]:
     facts = []
     for key, each in value.items():
-        words = split_name(str(key))
+        words = [word for word in split_name(str(key)) if not re.fullmatch(r"\d+\w?", word)]
         if not words or (set(words) & _SKIPPED and len(value) > 1) or words[-1] in ("units", "unit"):
             continue
         unit = _unit_of(str(key), words, value)
@@ -208,7 +208,8 @@ def _scalar(value: Any) -> str:
         return say_number(round(value, 1) if isinstance(value, float) and abs(value) < 1e15 else value)
     if isinstance(value, dict | list):
         return json.dumps(value, ensure_ascii=False)[:200]
-    return " ".join(str(value).split())[:600] if value is not None else ""
+    text = " ".join(str(value).split())[:600] if value is not None else ""
+    return text.replace("_", " ") if re.fullmatch(r"[a-z]+(_[a-z]+)+", text) else text
 
 
 def _sentence(text: str) -> str:
@@ -216,8 +217,3 @@ def _sentence(text: str) -> str:
     if not text:
         return ""
     return text[0].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")
-
-
-def is_spoken_korean(text: str) -> bool:
-    """Whether a sentence is Korean."""
-    return bool(HANGUL.search(text))

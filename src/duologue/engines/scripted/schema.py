@@ -299,4 +299,4 @@ def default_of(slot: Slot) -> Any:
     schema = slot.schema
     if "default" in schema and fits(schema["default"], schema):
         return schema["default"]
-    return schema["const"] if "const" in schema else UNSET
+    return schema.get("const", UNSET)

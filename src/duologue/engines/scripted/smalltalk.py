@@ -22,53 +22,63 @@ _KOREAN_GREETING = re.compile(r"^\W*(?:안녕(?:하세요|하십니까|하신가
 _EXACT: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
     (re.compile(rf"^\W*(?:{pattern})\W*$", re.IGNORECASE), english, korean)
     for pattern, english, korean in (
-        (r"(?:(?:okay|ok|please|now)\W+)?(?:stop|stop it|stop that|stop talking|be quiet|quiet|enough|that's enough|shut up|"
+        (r"(?:(?:okay|ok|please|now)\W+)?(?:stop|stop it|stop that|stop talking|be quiet|quiet|enough"
+         r"|that's enough|shut up|"
          r"hush|cancel|never ?mind|forget it|wait|그만|멈춰|정지|취소|조용히 해)(?: please| now)?", "Okay.", "네."),
-        (r"(?:(?:okay|ok|great|good|no)\W+)?(?:thanks?|thank you|thanks a lot|many thanks|thank you (?:so |very )much|cheers)"
+        (r"(?:(?:okay|ok|great|good|no)\W+)?(?:thanks?|thank you|thanks a lot|many thanks|thank you (?:so "
+         r"|very )much|cheers)"
          r"(?: for .*)?|고마워요?|감사합니다|고맙습니다", "You are welcome.", "천만에요."),
         (r"(?:(?:okay|ok|thanks|thank you)\W+)?(?:good ?bye|bye|bye bye|see you(?: later| soon)?|good night|farewell)"
          r"(?: now| then)?|잘 가|안녕히 (?:계세요|가세요)|잘 자", "Goodbye!", "안녕히 가세요!"),
-        (r"(?:hello |hi )?how are you(?: doing)?(?: today)?|how is it going|잘 지내\S*", "I am fine, thank you.", "잘 지냅니다. 감사합니다."),
-        (r"(?:yes|yeah|yep|no|nope|okay|ok|sure|alright|all right|fine|good|great|네|예|응|아니요?|좋아요?)", "Okay.", "네."),
+        (r"(?:hello |hi )?how are you(?: doing)?(?: today)?|how is it going"
+         r"|잘 지내\S*", "I am fine, thank you.", "잘 지냅니다. 감사합니다."),
+        (r"(?:yes|yeah|yep|no|nope|okay|ok|sure|alright|all right|fine|good|great|네|예|응|아니요?"
+         r"|좋아요?)", "Okay.", "네."),
         (r"(?:can you|do you) hear me.*|are you there|testing|test|테스트", "I hear you.", "잘 들립니다."),
         (r"(?:i am |i'm )?sorry|excuse me|미안\S*|죄송\S*", "No problem.", "괜찮습니다."),
     )
 )  # fmt: skip
 _SAY = re.compile(
-    _OPENING
-    + r"(?:(?:just |only )?say(?: exactly)?|echo|repeat after me|repeat (?:the words?|this|the following))\b(?!\s+(?:that|it) again)[\s:,]*(?P<words>.+)$",
+    _OPENING + r"(?:(?:just |only )?say(?: exactly)?|echo|repeat after me|repeat (?:the words?|this"
+    r"|the following))\b(?!\s+(?:that|it) again)[\s:,]*(?P<words>.+)$",
     re.IGNORECASE | re.DOTALL,
 )
 _KOREAN_SAY = re.compile(r"^\W*(?P<words>.+?)[\"'”’]?(?:이라고|라고) (?:말해|해 봐|해봐|따라)\S*.*$")
 _AGAIN = re.compile(
     _OPENING
     + r"(?:repeat(?: that| it| yourself| what you (?:just )?said| please)?|(?:say|come) (?:that|it)? ?again|once more|"
-    r"(?:i beg your )?pardon(?: me)?|what did you (?:just )?say|one more time|what was that|다시 (?:말해|한번)\S*(?: 줘| 주세요)?|뭐라고\S*)(?: please)?\W*$",
+    r"(?:i beg your )?pardon(?: me)?|what did you (?:just )?say|one more time|what was that|다시 (?:말해"
+    r"|한번)\S*(?: 줘| 주세요)?|뭐라고\S*)(?: please)?\W*$",
     re.IGNORECASE,
 )
 _COUNT = re.compile(_OPENING + r"count\b(?:\s+(?P<down>down|backwards?))?(?P<rest>.*)$", re.IGNORECASE)
 _KOREAN_COUNT = re.compile(r"(?P<rest>[\w]+?)까지 (?:세|숫자)")
 _SPELL = re.compile(_OPENING + r"(?:how do you )?spell(?: out)?\s+(?:the word\s+)?(?P<word>.+)$", re.IGNORECASE)
 _WHO = re.compile(
-    r"\b(?:who|what) (?:exactly )?are you\b|\bare you (?:an? )?(?:ai|human|real|robot|bot|person|computer|language model|machine)\b|"
+    r"\b(?:who|what) (?:exactly )?are you\b|\bare you (?:an? )?(?:ai|human|real|robot|bot|person|computer"
+    r"|language model|machine)\b|"
     r"\bwhat model\b|\bintroduce yourself\b|누구(?:세요|야|니|십니까|신가요)|뭐 하는 (?:거|사람)|자기 ?소개",
     re.IGNORECASE,
 )
 _YOUR_NAME = re.compile(r"\bwhat(?:'s| is) your name\b|\byour name\b.*\?|이름이 뭐|너(?:의)? 이름", re.IGNORECASE)
 _HELP = re.compile(
-    r"^\W*help(?: me)?\W*$|\bwhat can (?:you|i) (?:do|say|ask)\b|\bwhat do you (?:know|do)\b|뭘? ?(?:할 수|도와)|도움말",
+    r"^\W*help(?: me)?\W*$|\bwhat can (?:you|i) (?:do|say|ask)\b|\bwhat do you (?:know|do)\b|뭘? ?(?:할 수"
+    r"|도와)|도움말",
     re.IGNORECASE,
 )
 _TIME = re.compile(
-    r"\bwhat(?:'s| is)? (?:the )?(?:current )?time\b|\bwhat time\b|\bcurrent time\b|\bthe time\b(?: please| now)?\W*$|몇 ?시|시간 알려|지금 시간",
+    r"\bwhat(?:'s| is)? (?:the )?(?:current )?time\b|\bwhat time\b|\bcurrent time\b|\bthe time\b(?: please"
+    r"| now)?\W*$|몇 ?시|시간 알려|지금 시간",
     re.IGNORECASE,
 )
 _DATE = re.compile(
-    r"\bwhat(?:'s| is) (?:the )?(?:date|day|today)|\bwhat (?:date|day|month|year)\b|\btoday'?s date\b|며칠|무슨 요일|오늘 날짜|몇 월",
+    r"\bwhat(?:'s| is) (?:the )?(?:date|day|today)|\bwhat (?:date|day|month|year)\b|\btoday'?s date\b|며칠"
+    r"|무슨 요일|오늘 날짜|몇 월",
     re.IGNORECASE,
 )
 _RECALL = re.compile(
-    r"\b(?:what(?:'s| is| are| was)|who(?:'s| is)|do you (?:know|remember)|tell me)\s+my (?P<key>[\w' ]+?)(?: again| please)?\W*$|(?:내|제) (?P<ko>.+?)[이가은는]? ?(?:뭐|뭔|무엇)",
+    r"\b(?:what(?:'s| is| are| was)|who(?:'s| is)|do you (?:know|remember)"
+    r"|tell me)\s+my (?P<key>[\w' ]+?)(?: again| please)?\W*$|(?:내|제) (?P<ko>.+?)[이가은는]? ?(?:뭐|뭔|무엇)",
     re.IGNORECASE,
 )
 _WHO_AM_I = re.compile(r"^\W*(?:who am i|do you know who i am|내가 누구\S*)\W*$", re.IGNORECASE)

@@ -18,13 +18,15 @@ _ALIASES = {
 _YES = word_set("yes yeah yep sure true on enable enabled okay ok please right correct definitely 네 예 응 그래 좋아")
 _NO = word_set("no nope false off disable disabled not without never don't dont 아니 아니요 아뇨 싫어")
 _DAY = (
-    r"(?:next |this |on )?(?:mon|tues|wednes|thurs|fri|satur|sun)day|today|tonight|tomorrow(?: morning| evening| night)?"
+    r"(?:next |this |on )?(?:mon|tues|wednes|thurs|fri|satur|sun)day|today|tonight|tomorrow(?: morning"
+    r"| evening| night)?"
     r"|(?:this |in the )(?:morning|afternoon|evening|weekend)|next (?:week|month|year)|noon|midnight|now"
 )
 _MONTH = r"(?:january|february|march|april|may|june|july|august|september|october|november|december)"
 _HOUR = (
     r"(?:\d{1,2}(?::\d{2})?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)"
-    r"(?: (?:o'clock|thirty|fifteen|forty five))?(?: ?(?:a\.?m\.?|p\.?m\.?)(?!\w))?(?: in the (?:morning|evening|afternoon))?"
+    r"(?: (?:o'clock|thirty|fifteen|forty five))?(?: ?(?:a\.?m\.?|p\.?m\.?)(?!\w))?(?: in the (?:morning"
+    r"|evening|afternoon))?"
 )
 _DATE = re.compile(
     rf"\b(?:{_DAY}|{_MONTH} \w+|the \w+ of {_MONTH}|\d{{4}}-\d{{2}}-\d{{2}}(?:T[\d:]+)?|at {_HOUR}|\d{{1,2}}:\d{{2}}"
@@ -33,7 +35,7 @@ _DATE = re.compile(
 )
 _QUOTED = re.compile(r"[\"“”«「]([^\"“”»」]{1,300})[\"“”»」]|(?<!\w)['‘]([^'‘’]{1,300})['’](?!\w)")
 _STORE = r"(?:remember|memori[sz]e|save|store|note|keep in mind|write down|don't forget|do not forget|record|put down)"
-_TAIL = re.compile(r"[\s.,!?;:]+$|(?:,?\s*(?:please|okay|ok|thanks|thank you))[\s.!?]*$", re.IGNORECASE)
+_TAIL = re.compile(r"[\s.,!?;:]+$|(?<=\w)[\s,]+(?:please|okay|ok|thanks|thank you)[\s.!?]*$", re.IGNORECASE)
 _PAIRS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (

@@ -17,6 +17,11 @@ def word_set(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+def word_list(text: str) -> tuple[str, ...]:
+    """The words of `text` in their order; `~` stands for a blank inside one."""
+    return tuple(word.replace("~", " ") for word in text.split())
+
+
 STOP_WORDS = word_set(
     """a an the of to in at for and or is are was be been am it its that this these those with as by from into me my you
     your i we our us do does did can could would should will please tell show give what which who how when where's
