@@ -265,18 +265,18 @@ def test_speech_that_cannot_be_recognized_says_so() -> None:
 
 def test_events_sent_before_the_session_is_created_are_not_lost() -> None:
     async def story() -> None:
-        async with serving(RealtimeServer(simple_engines())) as url:
-            async with websockets.connect(
-                f"{url}?model=scripted", subprotocols=["realtime", "openai-insecure-api-key.x"]
-            ) as raw:
-                assert raw.subprotocol == "realtime"
-                caller = Caller(raw)
-                await caller.send("session.update", session={"type": "realtime", "output_modalities": ["text"]})
-                await caller.say("early")
-                await caller.send("response.create")
-                events = await caller.until("response.done")
-                assert types(events)[:2] == ["session.created", "session.updated"]
-                assert "response.output_text.delta" in types(events)
+        async with (
+            serving(RealtimeServer(simple_engines())) as url,
+            websockets.connect(f"{url}?model=scripted", subprotocols=["realtime", "openai-insecure-api-key.x"]) as raw,
+        ):
+            assert raw.subprotocol == "realtime"
+            caller = Caller(raw)
+            await caller.send("session.update", session={"type": "realtime", "output_modalities": ["text"]})
+            await caller.say("early")
+            await caller.send("response.create")
+            events = await caller.until("response.done")
+            assert types(events)[:2] == ["session.created", "session.updated"]
+            assert "response.output_text.delta" in types(events)
 
     asyncio.run(story())
 
@@ -303,9 +303,9 @@ def test_a_caller_that_vanishes_leaves_nothing_behind() -> None:
                 await caller.send("response.create")
                 await caller.until("response.output_audio.delta")
                 caller.socket.transport.abort()
-            async with asyncio.timeout(5):
-                while server.sessions or asyncio.all_tasks() - before:
-                    await asyncio.sleep(0.01)
+            left = asyncio.all_tasks() - before
+            assert not left or not (await asyncio.wait(left, timeout=5))[1]
+            assert server.sessions == 0
 
     asyncio.run(story())
 
