@@ -25,8 +25,8 @@ def trace_in(folder: Path) -> Trace:
 
 def test_what_was_recorded_is_read_back_in_order(tmp_path: Path) -> None:
     trace = trace_in(tmp_path)
-    trace.record("client", b'{"type":"session.update"}')
-    trace.record("server", '{"type":"session.updated","text":"grüße"}')
+    trace.record("sent", b'{"type":"session.update"}', trace.zero_ms + 5)
+    trace.record("received", '{"type":"session.updated","text":"grüße"}', trace.zero_ms + 10)
     trace.note("heard", {"item_1": 120})
     trace.close()
     assert read_header(trace.path) == {"duologue": 1, "started_unix_ms": 77, "model": "m"}
@@ -40,8 +40,8 @@ def test_what_was_recorded_is_read_back_in_order(tmp_path: Path) -> None:
 
 def test_a_frame_over_several_lines_and_one_that_is_no_json_keep_one_line_each(tmp_path: Path) -> None:
     trace = trace_in(tmp_path)
-    trace.record("server", b'{\r\n "type": "x"\n}')
-    trace.record("client", b"\xff not json\n at all")
+    trace.append("server", b'{\r\n "type": "x"\n}', 1010)
+    trace.append("client", b"\xff not json\n at all", 1010)
     trace.close()
     first, second = read(trace.path)
     assert first.raw.replace(b" ", b"") == b'{"type":"x"}'
@@ -50,17 +50,17 @@ def test_a_frame_over_several_lines_and_one_that_is_no_json_keep_one_line_each(t
 
 def test_frames_are_found_again_by_offset_also_after_close(tmp_path: Path) -> None:
     trace = trace_in(tmp_path)
-    offsets = [trace.record("server", b'{"n":%d}' % number) for number in range(50)]
+    offsets = [trace.append("server", b'{"n":%d}' % number, 1010) for number in range(50)]
     trace.close()
     assert trace.frame_at(offsets[17]) == b'{"n":17}'
     assert trace.frame_at(-1) == b""
-    assert trace.record("server", b"{}") == -1
+    assert trace.append("server", b"{}", 1010) == -1
 
 
 def test_every_line_is_in_the_file_at_once_and_a_torn_last_line_is_ignored(tmp_path: Path) -> None:
     trace = trace_in(tmp_path)
-    trace.record("server", b'{"n":1}')
-    trace.record("server", b'{"n":2}')
+    trace.append("server", b'{"n":1}', 1010)
+    trace.append("server", b'{"n":2}', 1010)
     whole = trace.path.read_bytes()
     torn = tmp_path / "torn.duologue"
     torn.write_bytes(whole[:-4])
@@ -71,11 +71,9 @@ def test_every_line_is_in_the_file_at_once_and_a_torn_last_line_is_ignored(tmp_p
 def test_sound_of_both_sides_is_reachable(tmp_path: Path) -> None:
     trace = trace_in(tmp_path)
     for word in (b"ab", b"cd"):
-        trace.record("client", b'{"type":"input_audio_buffer.append","audio":"%s"}' % b64encode(word))
-        trace.record(
-            "server",
-            b'{"type":"response.output_audio.delta","item_id":"item_%s","delta":"%s"}' % (word[:1], b64encode(word * 2)),
-        )
+        trace.append("client", b'{"type":"input_audio_buffer.append","audio":"%s"}' % b64encode(word), 1010)
+        delta = b'{"type":"response.output_audio.delta","item_id":"item_%s","delta":"%s"}'
+        trace.append("server", delta % (word[:1], b64encode(word * 2)), 1010)
     trace.close()
     assert user_audio(read(trace.path)) == b"abcd"
     assert model_audio(read(trace.path)) == b"ababcdcd"

@@ -22,6 +22,7 @@ from duologue.errors import ConfigError
 
 VERSION = 1
 By = Literal["client", "server"]
+Direction = Literal["sent", "received"]
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -57,24 +58,28 @@ class Trace:
         self._write(msgspec.json.encode({"duologue": VERSION, "started_unix_ms": started_unix_ms, **about}))
 
     @property
-    def now_ms(self) -> int:
-        """Monotonic ms since the file was begun, the time that the next line will carry."""
-        return self._clock() - self._zero_ms
+    def zero_ms(self) -> int:
+        """What the clock said when the file was begun: 0 in the file."""
+        return self._zero_ms
 
-    def record(self, by: By, frame: bytes | str) -> int:
+    def record(self, direction: Direction, frame: bytes | str, now_ms: int) -> None:
+        """Append a frame that passed at `now_ms` by this trace's clock: the method of a tap's sink, on a client's side."""
+        self.append("client" if direction == "sent" else "server", frame, now_ms)
+
+    def append(self, by: By, frame: bytes | str, now_ms: int) -> int:
         """Append a frame; returns the offset under which `frame_at` finds it again, -1 once the file is closed."""
         data = frame.encode() if isinstance(frame, str) else bytes(frame)
-        head = b'{"ms":%d,"by":"%s",' % (self.now_ms, by.encode())
+        head = b'{"ms":%d,"by":"%s",' % (now_ms - self._zero_ms, by.encode())
         try:
             msgspec.json.decode(data, type=Raw)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._write(head + b'"text":' + msgspec.json.encode(data.decode(errors="replace")) + b"}")
         # Outside strings a line break is mere layout; inside them JSON has none. So a frame always fits one line.
         return self._write(head + b'"frame":' + data.replace(b"\r", b" ").replace(b"\n", b" ") + b"}")
 
     def note(self, name: str, data: Any) -> int:
         """Append something that was not on the wire, such as what the user heard."""
-        return self._write(msgspec.json.encode(Entry(ms=self.now_ms, note=name, data=data)))
+        return self._write(msgspec.json.encode(Entry(ms=self._clock() - self._zero_ms, note=name, data=data)))
 
     def frame_at(self, offset: int) -> bytes:
         """The frame that `record` stored at `offset`; empty if there is none."""
