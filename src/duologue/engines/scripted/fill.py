@@ -48,15 +48,18 @@ class Filled(Struct, frozen=True, kw_only=True):
 class _Finder:
     """Collects what a sentence gives; every character is used for one value only."""
 
-    def __init__(self, tool: Tool, text: str) -> None:
+    def __init__(self, tool: Tool, text: str, asked: Slot | None) -> None:
         self.tool = tool
         self.text = text
+        self.asked = asked
         self.arguments: dict[str, Any] = {}
         self.alternatives: list[dict[str, Any]] = []
         self.used: list[tuple[int, int]] = []
 
     def slots(self, *kinds: str) -> list[Slot]:
-        return [slot for slot in self.tool.slots if slot.kind in kinds and slot.name not in self.arguments]
+        """The empty slots of these kinds, the one that the user was asked for first."""
+        slots = [slot for slot in self.tool.slots if slot.kind in kinds and slot.name not in self.arguments]
+        return sorted(slots, key=lambda slot: self.asked is None or slot.name != self.asked.name)
 
     def free(self, spots: Sequence[Spot]) -> list[Spot]:
         return [spot for spot in spots if all(spot.end <= start or spot.start >= end for start, end in self.used)]
@@ -79,7 +82,7 @@ def fill(tool: Tool, text: str, *, answer_to: Slot | None = None) -> list[Filled
     With `answer_to`, `text` is the answer to a question about that slot. A slot filled from the schema's default is
     not missing; optional slots that the text does not speak of are left out.
     """
-    finder = _Finder(tool, text)
+    finder = _Finder(tool, text, answer_to)
     if tool.key is not None and tool.value is not None:
         _pairs(finder, tool.key, tool.value, answer_to)
     for step in (_places, _enums, _dates, _numbers, _booleans, _arrays):
@@ -172,19 +175,26 @@ def _places(finder: _Finder) -> None:
             finder.alternatives = filled if len(filled) > 1 else []
             finder.used += [(spot.start, spot.end) for spot in found]
     else:
-        left = found
-        for group in sorted(groups, key=lambda each: _wanted_role(slots, each) == ""):
-            role = _wanted_role(slots, group)
-            spot = next((each for each in left if role and _role(finder.words_before(each.start, 1)) == role), None)
-            spot = spot or (left[0] if left else None)
-            if spot is None:
-                break
-            left = [each for each in left if each is not spot]
-            for slot in slots:
-                if slot.group == group:
-                    finder.take(slot, _place_value(slot, spot.place, finder.text), spot.start, spot.end)
+        _several_places(finder, slots, groups, found)
     if not found and len(slots) == 1 and slots[0].kind == "place":
         _unknown_place(finder, slots[0])
+
+
+def _several_places(finder: _Finder, slots: list[Slot], groups: list[str], found: list[places.Found]) -> None:
+    """Gives "from Paris to London" to the right slots; a place without "from" or "to" to the first that is free."""
+    roles = {group: _wanted_role(slots, group) for group in groups}
+    left = list(found)
+    for sure in (True, False):
+        for group in list(roles):
+            for spot in left:
+                role = _role(finder.words_before(spot.start, 1))
+                if (role == roles[group]) if sure else (not role or role not in roles.values()):
+                    for slot in slots:
+                        if slot.group == group:
+                            finder.take(slot, _place_value(slot, spot.place, finder.text), spot.start, spot.end)
+                    left.remove(spot)
+                    del roles[group]
+                    break
 
 
 def _wanted_role(slots: list[Slot], group: str) -> str:
@@ -277,7 +287,8 @@ def _strings(finder: _Finder) -> None:
     slots = finder.slots("string")
     for slot in slots:
         _cued(finder, slot)
-    left = [slot for slot in slots if slot.name not in finder.arguments]
+    pair = {slot.name for slot in (finder.tool.key, finder.tool.value) if slot is not None}
+    left = [slot for slot in slots if slot.name not in finder.arguments and slot.name not in pair]
     left.sort(key=lambda slot: not slot.required)
     for slot in left[:1] if len(left) == 1 or (left and left[0].required) else []:
         quotes = finder.free(values.quoted(finder.text))

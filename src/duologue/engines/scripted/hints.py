@@ -13,17 +13,12 @@ from duologue.engines import places
 from duologue.engines.base import SpeechHints
 from duologue.engines.scripted.schema import Slot, Tool, read_tool
 from duologue.engines.scripted.values import spoken_choice
-from duologue.engines.scripted.words import GENERIC_WORDS, count_word, stem, tokens, word_list, word_set
+from duologue.engines.scripted.words import ACTION_VERBS, GENERIC_WORDS, count_word, stem, tokens, word_list, word_set
 from duologue.protocol.session import FunctionTool
 
 _WORDS = re.compile(r"[a-z']+(?: [a-z']+)*")
 _SLOT = re.compile(r"<([a-z]+)>")
 _PARTICLES = word_set("on off up down in out")
-_VERBS = word_set(
-    """turn switch play stop pause book reserve order send convert add delete remove open close start call set find
-    search buy translate schedule cancel lock unlock dim raise lower increase decrease check show list track move go
-    write read take pick choose change update create record roll draw"""
-)
 _STORING = frozenset(map(stem, ("memory", "remember", "save", "store", "note", "record")))
 _ARTICLES = ("the ", "a ", "")
 _VERB_TWINS = {"turn": ("switch",), "switch": ("turn",)}
@@ -245,7 +240,11 @@ def _stores(tool: Tool) -> bool:
 
 
 def _is_action(tool: Tool) -> bool:
-    return bool(tool.words) and tool.words[0] in _VERBS and (len(tool.words) == 1 or tool.words[0] not in GENERIC_WORDS)
+    return (
+        bool(tool.words)
+        and tool.words[0] in ACTION_VERBS
+        and (len(tool.words) == 1 or tool.words[0] not in GENERIC_WORDS)
+    )
 
 
 def _noun(tool: Tool) -> str:

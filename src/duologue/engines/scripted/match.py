@@ -10,7 +10,7 @@ from msgspec import Struct
 from duologue.engines.scripted import values
 from duologue.engines.scripted.fill import Filled, fill
 from duologue.engines.scripted.schema import Slot, Tool
-from duologue.engines.scripted.words import STOP_WORDS, related, stem, stems, tokens
+from duologue.engines.scripted.words import ACTION_VERBS, STOP_WORDS, related, stem, stems, tokens
 
 _CLAUSES = re.compile(r"\s*(?:[,.;!?]\s+|\s)(?:and then|and also|and|then|also|plus)\s+|[.;!?]\s+|그리고\s+|\s+and\s+")
 _FOLLOW_UP = re.compile(r"^\W*(?:and|what about|how about|or|also|then|what of|그럼|그러면)\b", re.IGNORECASE)
@@ -45,6 +45,8 @@ def score(tool: Tool, text: str) -> float:
     total += 0.5 * sum(bool(content & slot.stems) for slot in tool.slots)
     if name and found[:1] == [name[0]]:
         total += 1.0
+    if len(name) > 1 and tool.words[0] in ACTION_VERBS and stem(tool.words[0]) not in wide:
+        total -= 1.0
     for slot in tool.slots:
         if slot.kind == "enum" and values.choices(text, slot.values):
             total += 1.5

@@ -30,7 +30,7 @@ _MANNER = re.compile(
     re.IGNORECASE,
 )
 _SAY = re.compile(
-    rf"^\W*(?:please\s+)?(?:say|speak|repeat|tell the user|utter)\b(?:\s+the (?:words?|sentence))?\s*{_WHAT}",
+    rf"^\W*(?:please\s+)?(?:say|repeat|tell the user|utter)\b(?:\s+the (?:words?|sentence))?\s*{_WHAT}",
     re.IGNORECASE,
 )
 _GREET = re.compile(

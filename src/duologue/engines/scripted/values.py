@@ -40,7 +40,7 @@ _PAIRS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         rf"(?:\b{_STORE}\b|\bset\b)\W+(?P<value>.+?) (?:as|under) (?:my |the )?(?P<key>.+)",
-        r"\b(?:set|change|update|make) (?:my |the )?(?P<key>.+?) (?:to be|to|as|=|:) ?(?P<value>.+)",
+        r"\b(?:set|change|update|make) (?:my |the )?(?P<key>.+?) (?:(?:to be|to|as)\b|[=:]) ?(?P<value>.+)",
         rf"(?:\b{_STORE}\b.*?\b)?my (?P<key>[^,.?!]+?)(?: is called| is| are| was|'s| =|:|=) (?P<value>.+)",
         rf"\b{_STORE}\b(?: that)? (?:the |a |our )?(?P<key>[^,.?!]+?)(?: is| are| was| =|:|=) ?(?P<value>.+)",
     )
@@ -66,6 +66,7 @@ _KOREAN_PAIR = re.compile(
 _KOREAN_KEYS = {"이름": "name", "나이": "age", "생일": "birthday", "좋아하는 색": "favorite color", "직업": "job"}
 _STORES = re.compile(rf"\b{_STORE}\b|기억|저장", re.IGNORECASE)
 _STORE_ALL = re.compile(rf"\b{_STORE}\b(?: that| to|:)? (?P<value>.+)", re.IGNORECASE)
+_NOTHING = re.compile(r"(?:this|that|it|something|anything|these|things?)(?: (?:to|in|into|for) .*)?", re.IGNORECASE)
 _ASKS = re.compile(
     r"^\W*(?:what|who|where|when|why|how|which|do|does|did|is|are|am|can|could|would|tell me what|whose)\b",
     re.IGNORECASE,
@@ -197,5 +198,5 @@ def pair(text: str, *, whole: bool = False) -> Pair | None:
                 value = value.title()
             return Pair(key, value, explicit or pattern is _PAIRS[1])
     if whole and not asks(text) and (match := _STORE_ALL.search(text)) and (value := tidy(match["value"])):
-        return Pair("note", value, True)
+        return None if _NOTHING.fullmatch(value) else Pair("note", value, True)
     return None

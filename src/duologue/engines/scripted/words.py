@@ -32,39 +32,43 @@ GENERIC_WORDS = word_set(
     """get set fetch retrieve return make do run create show call tool function data info information user given specify
     new update perform handle execute use value name api current string number object allow specific provide var"""
 )
-_SYNONYMS = tuple(
-    word_set(line)
-    for line in [
-        "weather forecast temperature rain raining rainy sunny wind windy cold hot warm snow umbrella",
-        "    memory remember memorize memorise save store note memo keep",
-        "    play music song track listen tune",
-        "    book reserve reservation booking",
-        "    turn switch",
-        "    light lamp lights",
-        "    convert exchange translate",
-        "    call phone dial ring",
-        "    timer alarm countdown",
-        "    remind reminder",
-        "    search find look lookup google",
-        "    delete remove forget erase clear",
-        "    buy order purchase",
-        "    email mail",
-        "    calendar schedule meeting appointment event",
-        "    stop halt cancel pause",
-        "    open unlock",
-        "    close lock shut",
-        "    door gate",
-        "    taxi cab ride",
-        "    news headline",
-        "    volume loud louder quiet quieter",
-        "    stock share",
-        "    joke funny",
-        "    heat heating thermostat",
-        "    picture photo image",
-        "    time clock",
-        "    distance far",
-        "    add append put",
-    ]
+# First words of tools that do something; what such a tool does is not asked for by naming its object alone.
+ACTION_VERBS = word_set(
+    """turn switch play stop pause book reserve order send convert add delete remove open close start call set find
+    search buy translate schedule cancel lock unlock dim raise lower increase decrease check show list track move go
+    write read take pick choose change update create record roll draw"""
+)
+_SYNONYMS = (
+    "weather forecast temperature rain raining rainy sunny wind windy cold hot warm snow umbrella",
+    "memory remember memorize memorise save store note memo keep",
+    "play listen",
+    "music song track tune",
+    "book reserve reservation booking",
+    "turn switch",
+    "light lamp lights",
+    "convert exchange translate",
+    "call phone dial ring",
+    "timer alarm countdown",
+    "remind reminder",
+    "search find look lookup google",
+    "delete remove forget erase clear",
+    "buy order purchase",
+    "email mail",
+    "calendar schedule meeting appointment event",
+    "stop halt cancel pause",
+    "open unlock",
+    "close lock shut",
+    "door gate",
+    "taxi cab ride",
+    "news headline",
+    "volume loud louder quiet quieter",
+    "stock share",
+    "joke funny",
+    "heat heating thermostat",
+    "picture photo image",
+    "time clock",
+    "distance far",
+    "add append put",
 )
 # Korean word beginnings and the English words that tools are written in.
 _KOREAN = {
@@ -161,7 +165,7 @@ def stem(word: str) -> str:
 
 _RELATED: dict[str, frozenset[str]] = {}
 for _group in _SYNONYMS:
-    _stems = frozenset(map(stem, _group))
+    _stems = frozenset(map(stem, _group.split()))
     for _each in _stems:
         _RELATED[_each] = _RELATED.get(_each, frozenset()) | _stems
 
@@ -289,8 +293,10 @@ def say_number(value: int | float) -> str:
 
 
 def count_word(value: int) -> str:
-    """0-99 in English words, larger ones in digits."""
+    """0-100 in English words, larger ones in digits."""
     names = {number: word for word, number in (_UNITS | _TENS).items()}
+    if value == 100:
+        return "one hundred"
     if value in names:
         return names[value]
     if 20 < value < 100:
