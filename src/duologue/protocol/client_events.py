@@ -10,7 +10,7 @@ from duologue.protocol.session import AnySession
 
 
 class _ClientEvent(Struct, frozen=True, kw_only=True, tag_field="type"):
-    event_id: str | UnsetType = UNSET
+    event_id: str | None | UnsetType = UNSET
 
 
 class SessionUpdate(_ClientEvent, frozen=True, kw_only=True, tag="session.update"):

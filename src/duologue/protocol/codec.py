@@ -53,16 +53,17 @@ def decode_server_event(frame: bytes | str) -> ServerEvent | UnknownEvent:
     try:
         event: ServerEvent = _server_decoder.decode(frame)
         return event
-    except (msgspec.MsgspecError, RecursionError) as problem:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as problem:
         return _unknown(frame, problem)
 
 
 def _unknown(frame: bytes | str, problem: Exception) -> UnknownEvent:
     try:
         envelope = _envelope_decoder.decode(frame)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raw = frame.encode() if isinstance(frame, str) else bytes(frame)
+        raw.decode()  # the decoder does not look into the strings that it skips
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise ProtocolError(f"The server sent a frame that is not an event: {error}", code="invalid_event") from None
-    raw = frame.encode() if isinstance(frame, str) else bytes(frame)
     if not envelope.type:
         raise ProtocolError("The server sent an event without a type.", code="invalid_event")
     known = envelope.type in SERVER_EVENT_TYPES
@@ -77,17 +78,45 @@ def decode_client_event(frame: bytes | str) -> ClientEvent:
         event: ClientEvent = _client_decoder.decode(frame)
     except msgspec.ValidationError as problem:
         raise _refusal(frame, problem) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-        raise ProtocolError(f"The frame is not valid JSON: {problem}", code="invalid_json") from None
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
+        raise _not_json(problem) from None
     if isinstance(event, SessionUpdate | ResponseCreate | ConversationItemCreate):
-        stranger = unknown_parameter(msgspec.json.decode(frame), type(event))
+        stranger = unknown_parameter(parse(frame), type(event))
         if stranger:
             event_id = event.event_id if isinstance(event.event_id, str) else None
-            raise _unknown_parameter(stranger, event_id)
+            raise unknown_parameter_error(stranger, event_id)
     return event
 
 
-def _unknown_parameter(path: str, event_id: str | None) -> ProtocolError:
+def parse(frame: bytes | str) -> Any:
+    """A client's frame as plain values, for those who look at more than an event's fields. Raises ProtocolError."""
+    try:
+        return msgspec.json.decode(frame)
+    except msgspec.ValidationError as problem:
+        # JSON sets no bound to numbers; a float and Python's integer parser do
+        what = str(problem).partition(" - at ")[0]
+        event_id = peek(frame)[1]
+        raise ProtocolError(f"The event holds a value that cannot be used: {what}.", code="invalid_value",
+                            event_id=event_id) from None  # fmt: skip
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
+        raise _not_json(problem) from None
+
+
+def peek(frame: bytes | str) -> tuple[str, str | None]:
+    """Type and event id of a frame without reading the rest; `("", None)` where it is not an event."""
+    try:
+        envelope = _envelope_decoder.decode(frame)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return "", None
+    return envelope.type, envelope.event_id
+
+
+def _not_json(problem: Exception) -> ProtocolError:
+    return ProtocolError(f"The frame is not valid JSON: {problem}", code="invalid_json")
+
+
+def unknown_parameter_error(path: str, event_id: str | None = None) -> ProtocolError:
+    """The wire's error for a key that nobody knows."""
     return ProtocolError(f"Unknown parameter: '{path}'.", code="unknown_parameter", param=path, event_id=event_id)
 
 
@@ -96,12 +125,12 @@ _MISSING = re.compile(r"Object missing required field `(?P<field>[^`]+)`")
 _BAD_VALUE = re.compile(r"Invalid (?:enum )?value (?P<value>.+)")
 _BAD_TYPE = re.compile(r"Expected `(?P<wanted>[^`]+)`(?:, got `(?P<got>[^`]+)`)?")
 _NAMES = {"int": "an integer", "float": "a decimal", "str": "a string", "bool": "a boolean", "object": "an object",
-          "array": "an array", "null": "null"}  # fmt: skip
+          "array": "an array", "null": "null", "bytes": "a base64-encoded string"}  # fmt: skip
 
 
 def _refusal(frame: bytes | str, problem: msgspec.ValidationError) -> ProtocolError:
     """The wire's error for a frame that is JSON but not an event of ours."""
-    raw = msgspec.json.decode(frame)
+    raw = parse(frame)
     if not isinstance(raw, dict):
         return ProtocolError("The event is not a JSON object.", code="invalid_event")
     event_id = raw.get("event_id") if isinstance(raw.get("event_id"), str) else None
@@ -109,7 +138,7 @@ def _refusal(frame: bytes | str, problem: msgspec.ValidationError) -> ProtocolEr
     if not isinstance(kind, str):
         return ProtocolError("The 'type' field is missing.", code="invalid_event", event_id=event_id)
     if kind not in CLIENT_EVENT_TYPES:
-        return _invalid_value("type", kind, CLIENT_EVENT_TYPES, event_id)
+        return invalid_value("type", kind, CLIENT_EVENT_TYPES, event_id)
     match = _AT.match(str(problem))
     what, path = (match["what"], match["path"] or "") if match else (str(problem), "")
     path = path.replace("[...]", "")
@@ -125,7 +154,7 @@ def _translate(what: str, path: str, raw: dict[str, Any], kind: str, event_id: s
     if bad := _BAD_VALUE.match(what):
         value = _at(raw, path)
         shown = value if isinstance(value, str) else bad["value"].strip("'")
-        return _invalid_value(path, shown, _allowed(kind, path), event_id)
+        return invalid_value(path, shown, _allowed(kind, path), event_id)
     if wrong := _BAD_TYPE.match(what):
         wanted = " or ".join(_NAMES.get(name.strip(), name.strip()) for name in wrong["wanted"].split("|"))
         got = _NAMES.get(wrong["got"] or "", "something else")
@@ -138,7 +167,8 @@ def _translate(what: str, path: str, raw: dict[str, Any], kind: str, event_id: s
     )
 
 
-def _invalid_value(path: str, value: str, allowed: tuple[str, ...], event_id: str | None) -> ProtocolError:
+def invalid_value(path: str, value: str, allowed: tuple[str, ...], event_id: str | None = None) -> ProtocolError:
+    """The wire's error for a value that is none of the `allowed` ones."""
     message = f"Invalid value: '{value}'."
     if len(allowed) == 1:
         message += f" Value must be '{allowed[0]}'."
@@ -188,7 +218,8 @@ def _allowed(kind: str, path: str) -> tuple[str, ...]:
     if steps and steps[-1] == "type":
         tags = (str(info.tag) for info in level if isinstance(info, inspect.StructType) and info.tag)
         return tuple(dict.fromkeys(tags))
-    return tuple(str(value) for info in level if isinstance(info, inspect.LiteralType) for value in info.values)
+    values = (str(value) for info in level if isinstance(info, inspect.LiteralType) for value in info.values)
+    return tuple(dict.fromkeys(values))
 
 
 def unknown_parameter(raw: Any, kind: type[Struct]) -> str | None:
