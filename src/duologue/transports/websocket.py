@@ -55,7 +55,9 @@ class WebSocketTransport:
         if self._closed is None:
             received = end.rcvd
             by = "us" if end.rcvd_then_sent is False else "peer"
-            self._closed = TransportClosed(received.code if received else 1006, received.reason if received else "", by=by)
+            self._closed = TransportClosed(
+                received.code if received else 1006, received.reason if received else "", by=by
+            )
         return self._closed
 
 
@@ -113,7 +115,7 @@ async def connect(
 def websocket_url(url: str) -> str:
     """The address with `http` turned into `ws` and `https` into `wss`; anything else is left as it is."""
     scheme, colon, rest = url.strip().partition(":")
-    return f"{ {'http': 'ws', 'https': 'wss'}.get(scheme.lower(), scheme)}{colon}{rest}"
+    return f"{ {'http': 'ws', 'https': 'wss'}.get(scheme.lower(), scheme) }{colon}{rest}"
 
 
 def _is_loopback(url: str) -> bool:

@@ -1,0 +1,306 @@
+"""The conversation as the client knows it: a reducer over server events. Pure; it never raises on any sequence.
+
+Each event costs constant work: pieces are kept in lists and joined when somebody looks. What arrives for an item before the
+item itself (a transcript, sound) waits in an unplaced draft.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any, Literal
+
+from msgspec import UNSET, Struct
+
+from duologue.client.items import ConversationItem
+from duologue.client.speech import InputSpeech
+from duologue.protocol import server_events as ev
+from duologue.protocol.codec import UnknownEvent
+from duologue.protocol.items import Item
+from duologue.protocol.session import AnySession, PcmFormat
+
+Happening = Literal["appended", "updated", "completed", "deleted"]
+_DRAFTS = 256
+
+
+class Delta(Struct, frozen=True, kw_only=True):
+    """What one event added to an item; `audio` in the session's output format."""
+
+    text: str | None = None
+    transcript: str | None = None
+    audio: bytes | None = None
+    arguments: str | None = None
+
+
+class Update(Struct, frozen=True):
+    """Something about `item` changed; an item is completed once."""
+
+    kind: Happening
+    item: ConversationItem
+    delta: Delta | None = None
+
+
+class RealtimeConversation:
+    """Feed it with `apply(event)`, and with `input.append(pcm)` to have the user's speech in the items."""
+
+    def __init__(self) -> None:
+        self.input = InputSpeech()
+        self.output_bytes_per_ms = 48
+        self._placed: dict[str, ConversationItem] = {}
+        self._drafts: OrderedDict[str, ConversationItem] = OrderedDict()
+        self._gone: OrderedDict[str, None] = OrderedDict()
+        self._first: ConversationItem | None = None
+        self._last: ConversationItem | None = None
+        self._side: OrderedDict[str, None] = OrderedDict()
+        self._list: list[ConversationItem] | None = None
+
+    @property
+    def items(self) -> list[ConversationItem]:
+        """All items in conversation order, as a list of its own."""
+        if self._list is None:
+            self._list = []
+            item = self._first
+            while item is not None:
+                self._list.append(item)
+                item = item.next
+        return list(self._list)
+
+    def get_items(self) -> list[ConversationItem]:
+        """The same as `items`."""
+        return self.items
+
+    def get_item(self, item_id: str) -> ConversationItem | None:
+        """An item by its id, also one of a response outside the conversation; None where it is not known."""
+        return self._placed.get(item_id) or self._drafts.get(item_id)
+
+    def apply(self, event: ev.ServerEvent | UnknownEvent) -> list[Update]:
+        """Take one server event; returns what changed, in order. Unknown events change nothing."""
+        match event:
+            case ev.ResponseOutputAudioDelta(item_id=item_id, content_index=index, delta=audio):
+                item = self._item(item_id)
+                if item.cut_ms is not None:
+                    return []
+                item.part(index).add_audio(audio)
+                return [Update("updated", item, Delta(audio=audio))]
+            case ev.ResponseOutputAudioTranscriptDelta(item_id=item_id, content_index=index, delta=words):
+                return self._words(item_id, index, words, "transcript")
+            case ev.InputAudioTranscriptionDelta(item_id=item_id, content_index=index, delta=words):
+                return self._words(item_id, index, words, "transcript")
+            case ev.ResponseOutputTextDelta(item_id=item_id, content_index=index, delta=words):
+                return self._words(item_id, index, words, "text")
+            case (
+                ev.ResponseFunctionCallArgumentsDelta(item_id=item_id, delta=words)
+                | ev.ResponseMcpCallArgumentsDelta(item_id=item_id, delta=words)
+            ):
+                item = self._item(item_id)
+                item.add_arguments(words)
+                return [Update("updated", item, Delta(arguments=words))]
+            case _:
+                return self._rare(event)
+
+    def _words(self, item_id: str, index: int, words: str, kind: Literal["text", "transcript"]) -> list[Update]:
+        item = self._item(item_id)
+        part = item.part(index)
+        if kind == "text":
+            part.text.append(words)
+            return [Update("updated", item, Delta(text=words))]
+        part.transcript.append(words)
+        return [Update("updated", item, Delta(transcript=words))]
+
+    def _rare(self, event: ev.ServerEvent | UnknownEvent) -> list[Update]:
+        match event:
+            case (
+                ev.ConversationItemAdded(previous_item_id=previous, item=wire)
+                | ev.ConversationItemCreated(previous_item_id=previous, item=wire)
+            ):
+                return self._added(wire, previous)
+            case ev.ConversationItemDone(previous_item_id=previous, item=wire):
+                return self._done(wire, previous)
+            case ev.ResponseCreated(response=response):
+                if response.conversation_id is None:
+                    self._remember(self._side, response.id)
+            case ev.ResponseOutputItemAdded(response_id=response_id, item=wire):
+                return self._output_added(wire, response_id)
+            case ev.ResponseOutputItemDone(response_id=response_id, item=wire):
+                return self._output_done(wire, response_id)
+            case ev.ConversationItemRetrieved(item=wire):
+                if isinstance(wire.id, str) and wire.id in self._placed:
+                    item = self._placed[wire.id]
+                    item.take(wire)
+                    return [Update("updated", item)]
+            case ev.ConversationItemTruncated(item_id=item_id, content_index=index, audio_end_ms=end_ms):
+                item = self._item(item_id)
+                item.truncate(index, end_ms, self.output_bytes_per_ms)
+                return [Update("updated", item)]
+            case ev.ConversationItemDeleted(item_id=item_id):
+                return self._deleted(item_id)
+            case _:
+                return self._finals(event)
+        return []
+
+    def _finals(self, event: ev.ServerEvent | UnknownEvent) -> list[Update]:
+        """Events that say the whole of something that came in pieces, and those of the user's speech."""
+        match event:
+            case ev.InputAudioTranscriptionCompleted(item_id=item_id, content_index=index, transcript=words):
+                return self._whole(item_id, index, transcript=words)
+            case ev.ResponseOutputAudioTranscriptDone(item_id=item_id, content_index=index, transcript=words):
+                return self._whole(item_id, index, transcript=words)
+            case ev.ResponseOutputTextDone(item_id=item_id, content_index=index, text=words):
+                return self._whole(item_id, index, text=words)
+            case ev.ResponseFunctionCallArgumentsDone(item_id=item_id, arguments=words):
+                item = self._item(item_id)
+                item.set_arguments(words)
+                return [Update("updated", item)]
+            case ev.InputAudioTranscriptionFailed(item_id=item_id, error=error):
+                item = self._item(item_id)
+                item.transcription_error = error.message if isinstance(error.message, str) else "not transcribed"
+                return [Update("updated", item)]
+            case ev.InputAudioBufferSpeechStarted(item_id=item_id, audio_start_ms=start_ms):
+                self.input.started(item_id, start_ms)
+            case ev.InputAudioBufferSpeechStopped(item_id=item_id, audio_end_ms=end_ms):
+                self.input.stopped(item_id, end_ms)
+            case ev.InputAudioBufferCommitted(item_id=item_id):
+                item = self._item(item_id)
+                item.spoken = True
+                if speech := self.input.committed(item_id):
+                    item.part(0).set_audio(speech)
+                    return [Update("updated", item)] if item.placed else []
+            case ev.SessionCreated(session=session) | ev.SessionUpdated(session=session):
+                self._formats(session)
+            case _:
+                pass
+        return []
+
+    def _whole(
+        self, item_id: str, index: int, *, text: str | None = None, transcript: str | None = None
+    ) -> list[Update]:
+        item = self._item(item_id)
+        part = item.part(index)
+        if text is not None:
+            part.text[:] = [text]
+        if transcript is not None:
+            part.transcript[:] = [transcript]
+        return [Update("updated", item)]
+
+    def _formats(self, session: AnySession) -> None:
+        if session.audio is UNSET:
+            return
+        if session.audio.input is not UNSET and session.audio.input.format is not UNSET:
+            self.input.bytes_per_ms = _bytes_per_ms(session.audio.input.format)
+        if session.audio.output is not UNSET and session.audio.output.format is not UNSET:
+            self.output_bytes_per_ms = _bytes_per_ms(session.audio.output.format)
+
+    # Placing items
+
+    def _item(self, item_id: str) -> ConversationItem:
+        """The item, or a draft of it: its events may come before it does."""
+        item = self._placed.get(item_id) or self._drafts.get(item_id)
+        if item is None:
+            item = self._drafts[item_id] = ConversationItem(item_id)
+            while len(self._drafts) > _DRAFTS:
+                self._drafts.popitem(last=False)
+        return item
+
+    def _added(self, wire: Item, previous: str | None) -> list[Update]:
+        if not isinstance(wire.id, str):
+            return []
+        known = wire.id in self._placed
+        item = self._item(wire.id)
+        item.take(wire)
+        if known:
+            # The response announced it first (output_item.added); now its place is known.
+            if previous is not None and previous != wire.id:
+                self._unlink(item)
+                self._link(item, previous)
+            return [Update("updated", item)]
+        self._gone.pop(wire.id, None)
+        self._place(item, previous)
+        return [Update("appended", item)]
+
+    def _done(self, wire: Item, previous: str | None) -> list[Update]:
+        if not isinstance(wire.id, str) or wire.id in self._gone:
+            return []
+        updates = [] if wire.id in self._placed else self._added(wire, previous)
+        return updates + self._complete(wire.id, wire)
+
+    def _output_added(self, wire: Item, response_id: str) -> list[Update]:
+        if not isinstance(wire.id, str):
+            return []
+        item = self._item(wire.id)
+        item.response_id = response_id
+        if item.placed or response_id in self._side:
+            item.take(wire)
+            return []
+        return self._added(wire, None)
+
+    def _output_done(self, wire: Item, response_id: str) -> list[Update]:
+        if not isinstance(wire.id, str) or wire.id in self._gone:
+            return []
+        updates = self._output_added(wire, response_id) if wire.id not in self._placed else []
+        return updates + self._complete(wire.id, wire)
+
+    def _complete(self, item_id: str, wire: Item) -> list[Update]:
+        item = self._item(item_id)
+        item.take(wire)
+        if item.completed:
+            return [Update("updated", item)]
+        item.completed = True
+        return [Update("updated", item), Update("completed", item)]
+
+    def _deleted(self, item_id: str) -> list[Update]:
+        self._drafts.pop(item_id, None)
+        self._remember(self._gone, item_id)
+        item = self._placed.pop(item_id, None)
+        if item is None:
+            return []
+        self._unlink(item)
+        item.placed = False
+        return [Update("deleted", item)]
+
+    def _place(self, item: ConversationItem, previous: str | None) -> None:
+        self._drafts.pop(item.id, None)
+        self._placed[item.id] = item
+        item.placed = True
+        self._link(item, previous)
+
+    def _link(self, item: ConversationItem, previous: str | None) -> None:
+        before = self._placed.get(previous) if previous is not None else None
+        if before is item or (before is None and (previous is not None or self._comes_last(item))):
+            before = self._last
+        self._list = None
+        item.previous = before
+        item.next = self._first if before is None else before.next
+        if item.next is None:
+            self._last = item
+        else:
+            item.next.previous = item
+        if before is None:
+            self._first = item
+        else:
+            before.next = item
+
+    def _unlink(self, item: ConversationItem) -> None:
+        self._list = None
+        if item.previous is None:
+            self._first = item.next
+        else:
+            item.previous.next = item.next
+        if item.next is None:
+            self._last = item.previous
+        else:
+            item.next.previous = item.previous
+        item.previous = item.next = None
+
+    @staticmethod
+    def _comes_last(item: ConversationItem) -> bool:
+        """Null as predecessor means first, but servers leave it out too: answers and speech can only come last."""
+        return item.response_id is not None or item.spoken or item.status == "in_progress"
+
+    @staticmethod
+    def _remember(memory: OrderedDict[str, None], key: str) -> None:
+        memory[key] = None
+        while len(memory) > _DRAFTS:
+            memory.popitem(last=False)
+
+
+def _bytes_per_ms(audio_format: Any) -> int:
+    return max(1, 2 * audio_format.rate // 1000) if isinstance(audio_format, PcmFormat) else 8

@@ -1,0 +1,135 @@
+"""When to ask for a response. Pure: every method returns the events that are to be sent now.
+
+The default conversation has one response at a time, and the server refuses a second one. So wishes wait for
+`response.done`; a wish that lost the race against a response of the server's own making is kept and sent after it; all tool
+calls of one response are answered by one new response.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import msgspec
+from msgspec import UNSET
+
+from duologue.ids import IdSource
+from duologue.protocol.client_events import ResponseCreate
+from duologue.protocol.codec import UnknownEvent
+from duologue.protocol.responses import Response, ResponseCreateParams
+from duologue.protocol.server_events import Error, ResponseCreated, ResponseDone, ServerEvent
+
+ACTIVE_RESPONSE = "conversation_already_has_active_response"
+_WISHES = 64
+
+
+class _Calls:
+    """The tool calls of one response."""
+
+    def __init__(self) -> None:
+        self.open: set[str] = set()
+        self.status: str | None = None
+
+
+class ResponseSequencer:
+    """One for each connection. `active` is the id of the default conversation's response that is under way, or None."""
+
+    def __init__(self, new_id: IdSource) -> None:
+        self.active: str | None = None
+        self._new_id = new_id
+        self._foreign = False
+        self._asked: ResponseCreate | None = None
+        self._last: ResponseCreate | None = None
+        # The oldest wish is dropped when full: 64 answers that nobody waited for are no loss.
+        self._wishes: deque[ResponseCreate] = deque(maxlen=_WISHES)
+        self._calls: dict[str, _Calls] = {}
+        self._side: set[str] = set()
+
+    @property
+    def asked(self) -> bool:
+        """A wish was sent and the server has neither begun nor refused it."""
+        return self._asked is not None
+
+    def want(self, params: ResponseCreateParams | None = None) -> list[ResponseCreate]:
+        """A response is wished for: the event to send now, or nothing while it has to wait.
+
+        Responses outside the conversation (`conversation: "none"`) never wait.
+        """
+        wish = ResponseCreate(event_id=self._new_id("event"), response=UNSET if params is None else params)
+        if params is not None and params.conversation == "none":
+            return [wish]
+        if not any(waiting.response == wish.response for waiting in self._wishes):
+            self._wishes.append(wish)
+        return self._next()
+
+    def call_started(self, response_id: str, call_id: str) -> None:
+        """A tool of ours runs for this response."""
+        self._calls.setdefault(response_id, _Calls()).open.add(call_id)
+
+    def call_answered(self, response_id: str, call_id: str) -> list[ResponseCreate]:
+        """The output of a tool was sent."""
+        calls = self._calls.get(response_id)
+        if calls is None:
+            return []
+        calls.open.discard(call_id)
+        return self._settle(response_id, calls)
+
+    def apply(self, event: ServerEvent | UnknownEvent) -> list[ResponseCreate]:
+        """Follow what the server did."""
+        match event:
+            case ResponseCreated(response=response):
+                self._created(response)
+            case ResponseDone(response=response):
+                return self._done(response)
+            case Error():
+                return self._refused(event)
+        return []
+
+    def _created(self, response: Response) -> None:
+        if response.conversation_id is None:
+            self._side.add(response.id)
+            return
+        self.active = response.id
+        self._last, self._asked = self._asked, None
+
+    def _done(self, response: Response) -> list[ResponseCreate]:
+        if response.id in self._side:
+            self._side.discard(response.id)
+        else:
+            if self.active == response.id:
+                self.active = None
+            self._foreign = False
+            self._last = None
+        if calls := self._calls.get(response.id):
+            calls.status = response.status
+            return self._settle(response.id, calls)
+        return self._next()
+
+    def _settle(self, response_id: str, calls: _Calls) -> list[ResponseCreate]:
+        if calls.open or calls.status is None:
+            return []
+        del self._calls[response_id]
+        # Who cancelled the response has the word now; the outputs are in the conversation for the next turn.
+        return self._next() if calls.status == "cancelled" else self.want()
+
+    def _refused(self, event: Error) -> list[ResponseCreate]:
+        details = event.error
+        refused = self._asked
+        if refused is None and self._last is not None and details.event_id == self._last.event_id:
+            refused, self._last = self._last, None
+        if refused is None or details.event_id not in (None, refused.event_id):
+            return []
+        if self._asked is refused:
+            self._asked = None
+        if details.code != ACTIVE_RESPONSE:
+            return self._next()
+        again = msgspec.structs.replace(refused, event_id=self._new_id("event"))
+        self._wishes.appendleft(again)
+        # The server says that one is under way; the next response.done frees us, even of one that we never saw begin.
+        self._foreign = self.active is None
+        return []
+
+    def _next(self) -> list[ResponseCreate]:
+        if self.active is not None or self._foreign or self._asked is not None or not self._wishes:
+            return []
+        self._asked = self._wishes.popleft()
+        return [self._asked]
