@@ -12,6 +12,7 @@ export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/.cache/hypothesis
 .DEFAULT_GOAL := console
 
 console: .venv/console.stamp
+	@$(RUN) tools/build_page.py
 	@exec .venv/bin/duologue console --port $(PORT) --sessions .cache/sessions
 
 serve: .venv/console.stamp
@@ -19,6 +20,7 @@ serve: .venv/console.stamp
 
 test: .venv/dev.stamp
 	@sh tools/need_chromium.sh
+	@$(RUN) tools/build_page.py
 	$(RUN) -m pytest -m "not deep" $(ARGS)
 
 test-deep: .venv/dev.stamp
@@ -33,6 +35,7 @@ check: .venv/dev.stamp
 
 bench: .venv/dev.stamp
 	@sh tools/need_chromium.sh
+	@$(RUN) tools/build_page.py
 	$(RUN) -m bench $(ARGS)
 
 # Versions and hashes of everything that is installed; needs `uv`.
