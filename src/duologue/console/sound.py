@@ -10,10 +10,13 @@ import struct
 
 from msgspec import Struct
 
+from duologue.dialogue.playback import PlaybackLedger, Truncation
+
 SOUND, CLEAR, END = 1, 2, 3
 MIC, HEARD, CLEARED, PRESS, RELEASE = 1, 2, 3, 4, 5
 HEADER_BYTES = 4
 SAMPLES_PER_MS = 24
+BYTES_PER_MS = 2 * SAMPLES_PER_MS
 
 PartKey = tuple[str, int]
 """Item id and content index."""
@@ -80,45 +83,35 @@ def end_frame(track: int) -> bytes:
 
 
 class Track(Struct):
-    """One spoken part on its way to the ear: samples received from the model, samples heard.
+    """One spoken part on its way to the page. `base` samples had been heard when the page got it under this number.
 
-    `base` samples had been heard when the page got the track under its present number. A `stopped` track takes no more
-    sound; it is `settled` once it is known where.
+    A `stopped` track takes no more sound: late sound of it is not to be played.
     """
 
     number: int
     part: PartKey
-    received: int = 0
-    heard: int = 0
     base: int = 0
     ended: bool = False
     stopped: bool = False
-    settled: bool = False
-
-
-class Truncation(Struct, frozen=True):
-    """The part is to be cut: it was heard up to `audio_end_ms`, less than was received."""
-
-    part: PartKey
-    audio_end_ms: int
 
 
 class Tracks:
-    """The ledger of one call: what was sent to the page, and how much of it was heard."""
+    """The page's track numbers on top of the ledger of what was received and heard."""
 
     def __init__(self) -> None:
+        self._ledger = PlaybackLedger(1000 * SAMPLES_PER_MS)
         self._by_part: dict[PartKey, Track] = {}
         self._by_number: dict[int, Track] = {}
         self._numbers = 0
 
     def receive(self, part: PartKey, size_bytes: int) -> Track:
-        """Sound of a part arrived from the model; if the track is `stopped` the sound is late and not to be played."""
+        """Sound of a part arrived from the model; if the track is `stopped` it came too late."""
         track = self._by_part.get(part)
         if track is None:
             track = self._by_part[part] = Track(0, part)
             self._number(track)
         if not track.stopped:
-            track.received += size_bytes // 2
+            track.stopped = not self._ledger.received(*part, size_bytes // 2)
         return track
 
     def finish(self, part: PartKey) -> Track | None:
@@ -126,18 +119,20 @@ class Tracks:
         track = self._by_part.get(part)
         if track is not None:
             track.ended = True
+            self._ledger.finished(*part)
         return track
 
     def heard(self, samples: dict[int, int]) -> list[Track]:
         """Take a report of the page; returns the tracks it was news about. Counts never fall, nor exceed the received."""
         news = []
-        for number, count in samples.items():
+        for number, count in sorted(samples.items()):
             track = self._by_number.get(number)
-            if track is None or track.settled:
+            if track is None or (track.base + count == 0):
                 continue
-            now = max(track.heard, min(track.base + count, track.received))
-            if now != track.heard:
-                track.heard = now
+            item_id, index = track.part
+            before = self._ledger.heard_ms(item_id, index)
+            self._ledger.played_item(item_id, track.base + count, index)
+            if self._ledger.heard_ms(item_id, index) != before:
                 news.append(track)
         return news
 
@@ -149,18 +144,13 @@ class Tracks:
         return bool(unheard)
 
     def settle(self, samples: dict[int, int]) -> list[Truncation]:
-        """The page is silent, with these counts: everything not fully heard is cut there, in the order of playing."""
-        for number, count in samples.items():
-            track = self._by_number.get(number)
-            if track is not None and not track.settled:
-                # Earlier reports count what was still inside the sound card; the stop knows better.
-                track.heard = min(track.base + count, track.received)
-        cuts = []
-        for track in self._by_part.values():
-            if track.settled or track.heard >= track.received:
-                continue
-            track.stopped = track.settled = True
-            cuts.append(Truncation(track.part, track.heard // SAMPLES_PER_MS))
+        """The page is silent, with these counts: what was not heard whole is cut there, in the order of playing."""
+        self.heard(samples)
+        cuts = self._ledger.interrupt()
+        for cut in cuts:
+            track = self._by_part[cut.item_id, cut.content_index]
+            track.stopped = True
+            self._by_number.pop(track.number, None)
         return cuts
 
     def resume(self) -> list[Track]:
@@ -168,17 +158,27 @@ class Tracks:
         tracks = [track for track in self.unheard() if not track.stopped]
         for track in tracks:
             del self._by_number[track.number]
-            track.base = track.heard
+            track.base = self._ledger.heard_ms(*track.part) * SAMPLES_PER_MS
             self._number(track)
         return tracks
 
     def unheard(self) -> list[Track]:
         """Tracks that still have something to play, in order."""
-        return [track for track in self._by_part.values() if not track.settled and track.heard < track.received]
+        return [
+            track
+            for track in self._by_part.values()
+            if track.number in self._by_number
+            and self._ledger.heard_ms(*track.part) < self._ledger.received_ms(*track.part)
+        ]
+
+    @property
+    def pending_ms(self) -> int:
+        """Sound that is still to be heard."""
+        return self._ledger.pending_ms
 
     def heard_ms(self, item_id: str) -> int:
         """Milliseconds of an item that were heard, all its parts together."""
-        return sum(track.heard for track in self._by_part.values() if track.part[0] == item_id) // SAMPLES_PER_MS
+        return sum(self._ledger.heard_ms(*part) for part in self._by_part if part[0] == item_id)
 
     def _number(self, track: Track) -> None:
         self._numbers += 1

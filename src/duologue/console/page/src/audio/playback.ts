@@ -66,10 +66,7 @@ class Playback extends AudioWorkletProcessor {
   /** Everything queued is dropped and its tracks are dead: late sound of them is ignored. */
   private clear(request: number): void {
     const pairs: number[] = [];
-    for (const [track, samples] of this.played) {
-      const sounding = this.running && track === this.queue[0]?.track;
-      pairs.push(track, Math.max(0, samples - (sounding ? this.latency : 0)));
-    }
+    for (const track of this.played.keys()) pairs.push(track, this.heard(track));
     this.out?.postMessage(frame(CLEARED, request, ...pairs));
     this.queue = [];
     this.buffered = 0;
@@ -80,10 +77,17 @@ class Playback extends AudioWorkletProcessor {
     this.running = false;
   }
 
+  /** Samples that have reached the ear: of the track that sounds, the last are still inside the sound card. */
+  private heard(track: number): number {
+    const sounding = this.running && track === this.queue[0]?.track;
+    return Math.max(0, (this.played.get(track) ?? 0) - (sounding ? this.latency : 0));
+  }
+
   private report(): void {
     this.sinceReport = 0;
     const pairs: number[] = [];
-    for (const [track, samples] of this.played) {
+    for (const track of this.played.keys()) {
+      const samples = this.heard(track);
       if (this.reported.get(track) !== samples) pairs.push(track, samples);
       this.reported.set(track, samples);
     }

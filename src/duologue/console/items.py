@@ -1,0 +1,47 @@
+"""A conversation item as the page shows it: who, what, how much of it was heard. Pure."""
+
+from __future__ import annotations
+
+from duologue.client.items import ConversationItem
+from duologue.console.sound import BYTES_PER_MS
+from duologue.console.views import ItemView, ToolCallView
+
+FINAL = ("completed", "incomplete")
+
+
+def view(item: ConversationItem, *, heard_ms: int, received_ms: int, transcribed: bool) -> ItemView:
+    """The item with its ledger (`received_ms` of sound came in, `heard_ms` of it were heard).
+
+    `transcribed`: the session transcribes the user's speech, so that words that are missing may still come.
+    """
+    formatted = item.formatted
+    words = formatted.transcript or formatted.text
+    heard, unheard = (words, "") if item.cut_ms is None else divide(words, item.cut_ms, received_ms)
+    tool = formatted.tool
+    of_user = item.role == "user"
+    return ItemView(
+        id=item.id,
+        kind=item.type,
+        role=item.role or "",
+        status=item.status or ("completed" if item.completed else "in_progress"),
+        text=heard.strip(),
+        unheard=unheard.strip(),
+        awaiting_transcript=of_user and item.spoken and not words and not item.transcription_error and transcribed,
+        tool=None if tool is None else ToolCallView(name=tool.name, call_id=tool.call_id, arguments=tool.arguments),
+        output=formatted.output,
+        audio_ms=sum(part.audio_bytes for part in item.parts()) // BYTES_PER_MS if of_user else received_ms,
+        heard_ms=0 if of_user else heard_ms,
+        cut_ms=item.cut_ms,
+        problem=item.transcription_error or "",
+    )
+
+
+def divide(words: str, cut_ms: int, whole_ms: int) -> tuple[str, str]:
+    """What was heard and what was not, split at the word nearest to the time: an estimate, speech has no exact map here."""
+    if whole_ms <= 0 or cut_ms >= whole_ms:
+        return words, ""
+    target = len(words) * cut_ms // whole_ms
+    if target <= 0:
+        return "", words
+    end = words.rfind(" ", 0, target + 1)
+    return words[: max(end, 0)], words[max(end, 0) :]
