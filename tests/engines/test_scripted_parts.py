@@ -8,7 +8,7 @@ from duologue.engines.scripted import values
 from duologue.engines.scripted.arithmetic import calculate
 from duologue.engines.scripted.orders import Orders, read_orders
 from duologue.engines.scripted.results import speak
-from duologue.engines.scripted.schema import fits, minimal, resolve
+from duologue.engines.scripted.schema import fits, minimal, read_tool, resolve
 from duologue.engines.scripted.words import (
     count_word,
     join_words,
@@ -20,6 +20,7 @@ from duologue.engines.scripted.words import (
     stem,
     stems,
 )
+from duologue.protocol.session import FunctionTool
 
 
 @pytest.mark.parametrize(
@@ -223,3 +224,11 @@ def test_minimal_values_fit(schema: dict[str, Any], value: Any) -> None:
 )
 def test_what_does_not_fit(value: Any, schema: dict[str, Any]) -> None:
     assert not fits(value, schema)
+
+
+def test_a_schema_that_refers_to_itself_is_cut_off() -> None:
+    node = {"type": "object", "properties": {f"n{index}": {"$ref": "#/$defs/node"} for index in range(10)}}
+    tool = FunctionTool(
+        name="grow", parameters={"properties": {"root": {"$ref": "#/$defs/node"}}, "$defs": {"node": node}}
+    )
+    assert [slot.name for slot in read_tool(tool).slots] == ["root"]

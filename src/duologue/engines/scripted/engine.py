@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 
 from duologue import clock
+from duologue.engines import places
 from duologue.engines.base import LlmDone, LlmEvent, LlmRequest, SpeechHints, TextDelta, ToolCallDelta
 from duologue.engines.scripted.hints import speech_hints
 from duologue.engines.scripted.respond import respond
@@ -42,7 +43,8 @@ class ScriptedLlm:
         self._hint_places = hint_places
 
     async def start(self) -> None:
-        """Nothing to get ready."""
+        """Reads the table of cities, in a thread: the first turn must not wait for it, nor other sessions' sound."""
+        await asyncio.to_thread(places.spoken, self._hint_places)
 
     async def close(self) -> None:
         """Nothing to stop."""

@@ -171,7 +171,7 @@ def _words(text: str) -> str:
     """Only what can be spoken: letters and apostrophes, numbers written out; empty where nothing is left."""
     words = []
     for token in tokens(text.replace("_", " ").replace("-", " ")):
-        if token.low.isdigit():
+        if token.low.isascii() and token.low.isdigit():
             words.append(count_word(int(token.low[:6])))
         else:
             words.append(token.low)

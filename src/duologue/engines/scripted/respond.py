@@ -16,11 +16,11 @@ from duologue.engines.scripted.fill import Filled, fill
 from duologue.engines.scripted.match import Frame, answer, best, follow_up, score, understand
 from duologue.engines.scripted.orders import Orders, is_korean, read_orders
 from duologue.engines.scripted.results import speak
-from duologue.engines.scripted.schema import Tool, minimal, read_tool
+from duologue.engines.scripted.schema import Tool, fits, minimal, read_tool
 from duologue.protocol.items import FunctionCall, FunctionCallOutput, Item, Message, text_of
 
 _TURNS_REMEMBERED = 12
-_MAX_TEXT = 4000
+_MAX_TEXT = 1200
 
 
 class Call(Struct, frozen=True, kw_only=True):
@@ -290,7 +290,8 @@ def _completed(frame: Frame, said: str) -> Filled:
     arguments = dict(frame.filled.arguments)
     for slot in frame.missing:
         value = minimal(slot.schema)
-        arguments[slot.name] = said if value == "unknown" and slot.kind == "string" and said else value
+        free = value == "unknown" and slot.kind == "string" and said and fits(said, slot.schema)
+        arguments[slot.name] = said if free else value
     return Filled(arguments=arguments)
 
 

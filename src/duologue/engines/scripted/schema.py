@@ -170,11 +170,11 @@ def resolve(schema: Any, root: dict[str, Any], depth: int = 0) -> dict[str, Any]
         merged["type"] = next((each for each in type_ if each != "null"), "null")
     if not isinstance(merged.get("type"), str | None):
         merged.pop("type")
-    for inner in ("items",):
-        if isinstance(merged.get(inner), dict):
-            merged[inner] = resolve(merged[inner], root, depth + 1)
-    if depth > 0 and isinstance(merged.get("properties"), dict):
-        merged["properties"] = {name: resolve(each, root, depth + 1) for name, each in merged["properties"].items()}
+    # Each level costs more depth: a schema that refers to itself in many places must not unfold without end.
+    if isinstance(merged.get("items"), dict):
+        merged["items"] = resolve(merged["items"], root, depth + 3)
+    if isinstance(merged.get("properties"), dict):
+        merged["properties"] = {name: resolve(each, root, depth + 3) for name, each in merged["properties"].items()}
     return merged
 
 
