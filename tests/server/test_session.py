@@ -201,6 +201,14 @@ def test_lost_speech_fails_the_response_that_was_to_answer_it() -> None:
     assert s.client("response.create") == ["response.created", "<StartModel>"]
 
 
+def test_a_recognizer_that_gives_up_in_mid_speech_is_reported_once_there_is_an_item() -> None:
+    s = Script(audio={"input": {"turn_detection": None, "transcription": {"model": "x"}}})
+    s.client("input_audio_buffer.append", audio=pcm(300))
+    assert s.give(inputs.TranscriptFailed(item_id="item_1", code="engine_crashed", message="gone")) == []
+    assert s.client("input_audio_buffer.commit")[-1] == "conversation.item.input_audio_transcription.failed"
+    assert s.client("response.create") == ["response.created", "response.done"]
+
+
 def test_switching_to_manual_in_mid_speech_loses_nothing() -> None:
     s = Script()
     s.hear(320, SPEECH)

@@ -78,6 +78,7 @@ class Session:
         self._active_id: str | None = None
         self._transcribing: dict[str, float] = {}
         self._lost: dict[str, tuple[str, str]] = {}
+        self._early_failure: TranscriptFailed | None = None
         self._half_sample = b""
         self._wants_answer = False
         self._idle_at_ms: int | None = None
@@ -258,6 +259,9 @@ class Session:
             self._transcribing[item_id] = len(audio) / BYTES_PER_MS / 1000
         self._emit(wire.ConversationItemAdded, previous_item_id=previous, item=item)
         self._emit(wire.ConversationItemDone, previous_item_id=previous, item=item)
+        early, self._early_failure = self._early_failure, None
+        if early and early.item_id == item_id:
+            self._untranscribed(early)
 
     def _transcribed(self, item_id: str, text: str) -> None:
         seconds = self._transcribing.pop(item_id, None)
@@ -274,6 +278,9 @@ class Session:
 
     def _untranscribed(self, failure: TranscriptFailed) -> None:
         if self._transcribing.pop(failure.item_id, None) is None:
+            self._early_failure = (
+                failure  # the recognizer gave up in mid-speech: told once there is an item to tell it of
+            )
             return
         if config.transcription(self.settings) is not None and failure.item_id in self.conversation.history:
             error = wire.TranscriptionError(type="server_error", code=failure.code, message=failure.message, param="")
