@@ -25,16 +25,12 @@ TEMPERATURE = 0.8
 """What a beta session shows where nobody chose: GA has no temperature to tell."""
 
 
-def _same(value: Any) -> Any:
-    return value
-
-
 class _Values(NamedTuple):
     """How one field's values are said in the other dialect. What a converter does not understand it hands through:
     the GA schema judges it, unless `check` has raised ProtocolError before."""
 
-    to_ga: Callable[[Any], Any] = _same
-    to_beta: Callable[[Any], Any] = _same
+    to_ga: Callable[[Any], Any] = lambda value: value
+    to_beta: Callable[[Any], Any] = lambda value: value
     check: Callable[[Any, str], None] | None = None
 
 
@@ -264,13 +260,12 @@ def _moved(param: str, moves: list[tuple[str, str]]) -> str:
 def _error(error: Any, rename: Callable[[str], str]) -> Any:
     if not isinstance(error, dict) or not isinstance(param := error.get("param"), str):
         return error
-    moved = rename(param)
-    message = error.get("message")
-    told = {"message": message.replace(f"'{param}'", f"'{moved}'")} if isinstance(message, str) else {}
-    return {**error, "param": moved, **told}
+    # an unknown key is no field of either dialect, even where the other has one of that name: only its place moves
+    place, dot, key = param.rpartition(".") if error.get("code") == "unknown_parameter" else (param, "", "")
+    moved = rename(place) + dot + key
+    message = str(error.get("message", "")).replace(f"'{param}'", f"'{moved}'")
+    return {**error, "param": moved, "message": message}
 
-
-# --- events ----------------------------------------------------------------------------------------------------------
 
 _RENAMED = {
     "response.text.": "response.output_text.",
