@@ -132,7 +132,13 @@ def test_greets_when_asked_to_begin() -> None:
         ("Speak Korean.", "what time is it", "지금은 14시 5분입니다."),
         ("항상 한국어로 말해", "hello", "안녕하세요! 듀올로그의 각본 응답기입니다. 무엇을 도와드릴까요?"),
         ("Always respond in English.", "안녕", "Hello! I am the scripted responder of Duologue. How can I help you?"),
-        ("Be brief.", "hello", "Hello!"),
+        ("Be brief.", "hello", "Hello! I am the scripted responder of Duologue."),
+        ("Speak English unless the user speaks another language.", "고마워", "천만에요."),
+        (
+            "Say in one short sentence that the money is used up, and say goodbye.",
+            "hi",
+            "The money is used up. Goodbye",
+        ),
         ("Your name is Bob.", "hello", "Hello! I am Bob. How can I help you?"),
         ("You are a helpful assistant. Never say goodbye.", "count to two", "One, two."),
     ],
@@ -213,6 +219,11 @@ def test_a_question_left_over_follows_the_result() -> None:
     assert [name for name, _ in talk.calls("what is the weather in Paris and turn on the light")] == ["get_weather"]
     assert talk.spoken().endswith("Which room: kitchen, living room or bedroom?")
     assert talk.calls("the kitchen")[-1] == ("turn_on_light", {"room": "kitchen"})
+
+
+def test_brevity_cuts_no_result() -> None:
+    talk = Talk(WEATHER, outputs={"get_weather": '{"temperature_c": 20}'}, instructions="Answer briefly.")
+    assert talk.says("what is the weather in Paris and London").count("20 degrees") == 2
 
 
 def test_failed_tool_is_told() -> None:

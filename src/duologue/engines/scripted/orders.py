@@ -63,6 +63,7 @@ _BRIEF = re.compile(
     re.IGNORECASE,
 )
 _EVERYWHERE = re.compile(r"\s+(?:in|to|at|of) (?:the )?(?:every|each|all|your|end)\b.*$", re.IGNORECASE)
+_IF_ASKED = re.compile(r"[^.\n]{0,30}\b(?:unless|if|when|or|by default|at first)\b", re.IGNORECASE)
 _LANGUAGES = {"korean": "ko", "한국어": "ko", "한국말": "ko", "english": "en", "영어": "en"}
 _LANGUAGE = re.compile(
     r"\b(?:speak|answer|respond|reply|talk|use|write|converse|communicate"
@@ -135,10 +136,15 @@ def _said(text: str) -> str:
     words = re.sub(
         r"\s+(?:to|for) (?:the )?(?:user|caller|customer|them|me|everyone)\b.*$", "", words, flags=re.IGNORECASE
     )
-    if _MANNER.match(words) or re.match(r"(?:just|only|nothing|slowly|clearly|like|as|with)\b", words, re.IGNORECASE):
-        return ""
+    words = re.sub(r"^in (?:an?|one|two) (?:\w+ )?sentences? ", "", words, flags=re.IGNORECASE)
+    words = re.sub(r",? and (?:then )?say ", ". ", words)
     words = re.sub(r"^that\s+", "", words, flags=re.IGNORECASE)
-    return words[:1].upper() + words[1:]
+    if (_MANNER.match(words) and not match.group().lower().count(" that ")) or re.match(
+        r"(?:just|only|nothing|slowly|clearly|like|as|with)\b", words, re.IGNORECASE
+    ):
+        return ""
+    parts = (part[:1].upper() + part[1:] for part in words.split(". "))
+    return ". ".join(parts)
 
 
 def _name(text: str) -> str:
@@ -150,7 +156,7 @@ def _name(text: str) -> str:
 
 def _language(text: str) -> str:
     match = _LANGUAGE.search(text)
-    if match is None:
+    if match is None or _IF_ASKED.match(text, match.end()):
         return ""
     return _LANGUAGES.get(next(value for value in match.groupdict().values() if value).lower(), "")
 

@@ -35,6 +35,8 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     text: str = ""
     calls: tuple[Call, ...] = ()
+    needed: bool = False
+    """Whether the text tells a tool's result or asks for what is missing: brevity must not cut it."""
 
 
 class _Turn(Struct, frozen=True, kw_only=True):
@@ -72,7 +74,7 @@ def respond(request: LlmRequest, now: datetime) -> Plan:
         now=now,
     )
     plan = _decide(talk)
-    return Plan(text=_obey(plan.text, orders, bare=not plan.calls), calls=plan.calls)
+    return Plan(text=_obey(plan, orders), calls=plan.calls)
 
 
 def _turns(items: Sequence[Item]) -> tuple[_Turn, ...]:
@@ -208,7 +210,7 @@ def _ask_or_call(talk: _Talk, frames: Sequence[Frame]) -> Plan:
     left = _not_yet_made(talk, ready)
     if left:
         return Plan(calls=tuple(left if talk.request.parallel_tool_calls else left[:1]))
-    return Plan(text=_ask(talk, frames) or smalltalk.fallback(talk.language))
+    return Plan(text=_ask(talk, frames) or smalltalk.fallback(talk.language), needed=True)
 
 
 def _ask(talk: _Talk, frames: Sequence[Frame]) -> str:
@@ -265,7 +267,7 @@ def _report(talk: _Talk, outputs: Sequence[FunctionCallOutput], tools: Sequence[
             )
         )
     told.append(_ask(talk, frames))
-    return Plan(text=" ".join(each for each in told if each))
+    return Plan(text=" ".join(each for each in told if each), needed=True)
 
 
 def _made_any(talk: _Talk, frames: Sequence[Frame]) -> bool:
@@ -295,13 +297,14 @@ def _completed(frame: Frame, said: str) -> Filled:
     return Filled(arguments=arguments)
 
 
-def _obey(text: str, orders: Orders, *, bare: bool) -> str:
+def _obey(plan: Plan, orders: Orders) -> str:
     """The text as the instructions want it: brief, with the words that must be there."""
-    if orders.always or not (text or bare):
+    text = plan.text
+    if orders.always or not text:
         return text
-    if orders.brief:
-        text = re.split(r"(?<=[.!?])\s+", text, maxsplit=1)[0]
-    for words in orders.mention if text else ():
+    if orders.brief and not plan.needed:
+        text = _first_sentence(text)
+    for words in orders.mention:
         if words.lower() not in text.lower():
             text = f"{text} {words[0].upper()}{words[1:]}{'' if words[-1] in '.!?' else '.'}"
     if orders.prefix and not text.startswith(orders.prefix):
@@ -309,3 +312,10 @@ def _obey(text: str, orders: Orders, *, bare: bool) -> str:
     if orders.suffix and not text.endswith(orders.suffix):
         text = f"{text} {orders.suffix}"
     return text
+
+
+def _first_sentence(text: str) -> str:
+    """The beginning up to the first sentence of more than two words."""
+    sentences = re.split(r"(?<=[.!?])\s+", text)
+    long = next((index for index, each in enumerate(sentences) if len(each.split()) > 2), len(sentences))
+    return " ".join(sentences[: long + 1])
