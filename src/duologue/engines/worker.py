@@ -79,6 +79,7 @@ class Worker:
         self._calls: dict[int, Call] = {}
         self._last_number = 0
         self._last_words = ""
+        self._ready = False
         self._closed = False
 
     @property
@@ -103,6 +104,15 @@ class Worker:
     async def call(self, body: bytes) -> Call:
         """Begin a piece of work. Raises EngineError."""
         await self.start()
+        call = self.begin(body)
+        if call is None:
+            raise EngineError(self.name, "the worker process ended", code="engine_crashed", retryable=True)
+        return call
+
+    def begin(self, body: bytes) -> Call | None:
+        """Begin a piece of work without waiting; None while the child is not there."""
+        if not self._ready or not self._alive():
+            return None
         self._last_number = self._last_number % 0xFFFFFFFF + 1
         call = Call(self, self._last_number)
         self._calls[call.number] = call
@@ -134,6 +144,7 @@ class Worker:
 
     async def _spawn(self) -> None:
         self._last_words = ""
+        self._ready = False
         # A session of its own keeps the terminal's Ctrl-C from the child: the parent decides what ends.
         self._process = await asyncio.create_subprocess_exec(
             *self._command, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True
@@ -144,6 +155,7 @@ class Worker:
         try:
             async with asyncio.timeout(_START_SECONDS):
                 await ready
+            self._ready = True
         except TimeoutError:
             await self._reap()
             raise EngineError(self.name, f"the worker was not ready in {_START_SECONDS} s", retryable=True) from None

@@ -1,0 +1,159 @@
+"""The embedded recognizer: pocketsphinx with its bundled English model, in worker processes.
+
+It never releases Python's lock while it decodes, so it cannot share a process with an event loop. With hints it hears
+their phrases well and cheaply; everything else goes to the bundled language model, which is a demonstration.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator
+from functools import lru_cache
+
+import msgspec
+
+from duologue.audio.resample import Resampler
+from duologue.engines.base import SAMPLE_RATE_HZ, Partial, SpeechHints, SttSettings, Transcript
+from duologue.engines.framing import DATA, END
+from duologue.engines.speech_grammar import grammar_of, pronounceable, pronunciations
+from duologue.engines.worker import Call, Worker
+from duologue.errors import EngineError
+
+__all__ = ["PocketsphinxStt", "pronounceable"]
+
+MODEL_RATE_HZ = 16_000
+_LONGEST_BYTES = 300 * MODEL_RATE_HZ * 2
+_GRAMMARS = 64
+
+
+class PocketsphinxStt:
+    """`workers` processes share the utterances; each is decoded by the least busy one while it is being spoken.
+
+    `start` raises EngineError(code="engine_missing") where pocketsphinx is not installed.
+    """
+
+    name = "pocketsphinx"
+
+    def __init__(self, workers: int = 2 if (os.cpu_count() or 1) > 2 else 1) -> None:
+        self._workers = [Worker(self.name, "duologue.engines.pocketsphinx_worker") for _ in range(max(workers, 1))]
+
+    @property
+    def worker_pids(self) -> list[int]:
+        """Process ids of the workers that run."""
+        return [worker.pid for worker in self._workers if worker.pid]
+
+    async def start(self) -> None:
+        _check_installed()
+        Resampler(SAMPLE_RATE_HZ, MODEL_RATE_HZ)
+        await asyncio.to_thread(pronunciations)
+        await asyncio.gather(*(worker.start() for worker in self._workers))
+
+    async def close(self) -> None:
+        await asyncio.gather(*(worker.close() for worker in self._workers))
+
+    def open(self, settings: SttSettings) -> PocketsphinxUtterance:
+        return PocketsphinxUtterance(min(self._workers, key=lambda worker: worker.load), settings)
+
+
+class PocketsphinxUtterance:
+    """One utterance, up to 300 s; a longer one fails with code `audio_too_long`."""
+
+    def __init__(self, worker: Worker, settings: SttSettings) -> None:
+        self._worker = worker
+        self._settings = settings
+        self._waiting: list[tuple[int, bytes]] = []
+        self._fed_bytes = 0
+        self._finished = False
+        self._resampler: Resampler | None = None
+        self._call: Call | None = None
+        if self._refusal() is None:
+            self._resampler = Resampler(SAMPLE_RATE_HZ, MODEL_RATE_HZ)
+            self._call = worker.begin(_wanted(settings.hints))
+
+    def feed(self, audio: bytes) -> None:
+        if self._resampler and not self._finished:
+            self._send(DATA, self._resampler.feed(audio))
+
+    def finish(self) -> None:
+        if self._resampler and not self._finished:
+            self._finished = True
+            self._send(DATA, self._resampler.flush())
+            self._send(END, b"")
+
+    def results(self) -> AsyncIterator[Partial | Transcript]:
+        return self._results()
+
+    async def _results(self) -> AsyncGenerator[Partial | Transcript, None]:
+        if refusal := self._refusal():
+            raise refusal
+        if self._call is None:  # The worker was down: this brings it back.
+            self._call = await self._worker.call(_wanted(self._settings.hints))
+            for kind, body in self._waiting:
+                self._call.send(kind, body)
+            self._waiting.clear()
+        answers = self._call.data()
+        try:
+            async for answer in answers:
+                yield msgspec.msgpack.decode(answer, type=Transcript)
+        finally:
+            await answers.aclose()
+
+    def _send(self, kind: int, body: bytes) -> None:
+        self._fed_bytes += len(body)
+        if self._fed_bytes > _LONGEST_BYTES:
+            self._waiting.clear()
+            if self._call:
+                self._call.abort()
+                self._call.fail(self._too_long())
+            return
+        if self._call is None:
+            self._waiting.append((kind, body))
+        else:
+            self._call.send(kind, body)
+
+    def _refusal(self) -> EngineError | None:
+        language = self._settings.language
+        if language and language.lower().replace("_", "-").split("-")[0] != "en":
+            return EngineError(
+                self._worker.name,
+                f"the embedded recognizer understands English only, not {language!r}.",
+                code="unsupported_language",
+                remedy="Connect a recognizer for it with --stt-url.",
+            )
+        if self._fed_bytes > _LONGEST_BYTES:
+            return self._too_long()
+        try:
+            _check_installed()
+        except EngineError as error:
+            return error
+        return None
+
+    def _too_long(self) -> EngineError:
+        return EngineError(self._worker.name, "the utterance is longer than 300 s.", code="audio_too_long")
+
+    def __del__(self) -> None:
+        # An utterance that nobody listened to must not keep its decoder.
+        if self._call:
+            self._call.abort()
+
+
+def _check_installed() -> None:
+    if importlib.util.find_spec("pocketsphinx") is not None:
+        return
+    remedy = "Run: pip install 'duologue[server]', or connect a recognizer with --stt-url."
+    if sys.version_info >= (3, 14):
+        remedy = "It has no build for this Python yet: use Python 3.11-3.13, or connect a recognizer with --stt-url."
+    raise EngineError("pocketsphinx", "pocketsphinx is not installed.", code="engine_missing", remedy=remedy)
+
+
+def _wanted(hints: SpeechHints) -> bytes:
+    # Hints hold a mapping and so cannot be a key themselves.
+    return _grammar(msgspec.msgpack.encode(hints))
+
+
+@lru_cache(_GRAMMARS)
+def _grammar(hints: bytes) -> bytes:
+    return msgspec.msgpack.encode(grammar_of(msgspec.msgpack.decode(hints, type=SpeechHints)))
