@@ -269,3 +269,18 @@ def test_over_a_real_socket_with_a_reconnect() -> None:
             await client.connect()
 
     asyncio.run(asyncio.wait_for(story(), 20))
+
+
+def test_a_second_loop_goes_on_where_the_first_stopped() -> None:
+    async def story(client: RealtimeClient, server: Server) -> None:
+        await client.connect()
+        for name in ("one", "two", "three"):
+            await server.send(name)
+        async for event in client:
+            assert event.event_id == "event_x"
+            break
+        await client.send_user_message_content("between")
+        await server.transport.close()
+        assert [getattr(event, "type", "") for event in await _all(client)] == ["two", "three"]
+
+    told(story)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from hypothesis import given
@@ -178,7 +179,7 @@ def test_splitting_deltas_changes_nothing_and_done_says_the_same(text: str, cuts
     bounds = sorted({0, len(text), *(cut for cut in cuts if cut <= len(text))})
     talk = RealtimeConversation()
     talk.apply(added(assistant("a")))
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in itertools.pairwise(bounds):
         talk.apply(ev.ResponseOutputTextDelta(**AT, delta=text[start:end]))
     assert talk.items[0].formatted.text == text
     talk.apply(ev.ResponseOutputTextDone(**AT, text=text))

@@ -76,8 +76,8 @@ class RealtimeClient(Emitter):
         self._cancelled: set[str] = set()
         self._tools_changed = False
         self._created = asyncio.Event()
-        self._backlog: deque[Any] | None = deque(maxlen=_BACKLOG)
-        self._iterators: list[tuple[deque[Any], asyncio.Event]] = []
+        self._events: deque[Any] = deque(maxlen=_BACKLOG)
+        self._moved = asyncio.Event()
 
     def __repr__(self) -> str:
         return f"<RealtimeClient {'connected' if self.is_connected else 'not connected'}>"
@@ -139,21 +139,19 @@ class RealtimeClient(Emitter):
         return update.item
 
     async def __aiter__(self) -> AsyncIterator[ev.ServerEvent | UnknownEvent]:
-        """Server events from `connect` on, until the connection ends; of 10,000 waiting ones the oldest is dropped."""
-        backlog, self._backlog = self._backlog, None
-        queue: deque[Any] = deque(backlog or (), maxlen=_ITERATED)
-        moved = asyncio.Event()
-        self._iterators.append((queue, moved))
-        try:
-            while True:
-                while queue:
-                    yield queue.popleft()
-                if not self.is_connected:
-                    return
-                moved.clear()
-                await moved.wait()
-        finally:
-            self._iterators = [pair for pair in self._iterators if pair[0] is not queue]
+        """Server events from `connect` on, until the connection ends; a later loop goes on where an earlier one stopped.
+
+        One reader at a time. Of 10,000 waiting events the oldest is dropped; before the first loop, of 256.
+        """
+        if self._events.maxlen != _ITERATED:
+            self._events = deque(self._events, maxlen=_ITERATED)
+        while True:
+            while self._events:
+                yield self._events.popleft()
+            if not self.is_connected:
+                return
+            self._moved.clear()
+            await self._moved.wait()
 
     # Settings and tools
 
@@ -340,11 +338,8 @@ class RealtimeClient(Emitter):
                 "realtime.event",
                 RealtimeEvent(time=self.realtime.clock(), source="server", event=event, frame=frame),
             )
-        if self._backlog is not None:
-            self._backlog.append(event)
-        for queue, moved in self._iterators:
-            queue.append(event)
-            moved.set()
+        self._events.append(event)
+        self._moved.set()
         if isinstance(event, ev.ResponseOutputAudioDelta):
             if event.response_id in self._cancelled or not self._sounded(event):
                 return
@@ -449,8 +444,7 @@ class RealtimeClient(Emitter):
         for task in self._tasks:
             task.cancel()
         self.fail_waiters(why)
-        for _, moved in self._iterators:
-            moved.set()
+        self._moved.set()
         self.emit("close", why)
 
     async def _end_tasks(self) -> None:

@@ -22,7 +22,7 @@ Happening = Literal["appended", "updated", "completed", "deleted"]
 _DRAFTS = 256
 
 
-class Delta(Struct, frozen=True, kw_only=True):
+class Delta(Struct, frozen=True, kw_only=True, gc=False):
     """What one event added to an item; `audio` in the session's output format."""
 
     text: str | None = None

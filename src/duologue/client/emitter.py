@@ -109,16 +109,17 @@ class Emitter:
 
     def emit(self, name: str, event: Any) -> None:
         """Tell all who listen to `name`; nothing that they do comes back."""
-        for future in self._waiters.pop(name, ()):
-            if not future.done():
-                future.set_result(event)
+        if self._waiters:
+            for future in self._waiters.pop(name, ()):
+                if not future.done():
+                    future.set_result(event)
         for handler, run in tuple(self._handlers.get(name, ())):
             if isinstance(run, _Mailbox):
                 run.put(event)
                 continue
             try:
                 answer = handler(event)
-                if inspect.isawaitable(answer):
+                if answer is not None and inspect.isawaitable(answer):
                     self._adopt(name, answer)
             except Exception as problem:
                 self._handler_failed(name, problem)
