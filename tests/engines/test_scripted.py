@@ -6,6 +6,7 @@ from datetime import datetime
 import pytest
 from scripted_talk import ALL, CONSOLE, LIGHT, NOW, SONG, TABLE, WEATHER, Talk, assistant, tool, user
 
+from duologue.engines import places
 from duologue.engines.base import LlmDone, LlmEvent, LlmRequest, TextDelta, ToolCallDelta
 from duologue.engines.scripted import ScriptedLlm
 from duologue.engines.scripted.respond import respond
@@ -29,6 +30,8 @@ FALLBACK = "I only know scripted answers; connect a model with --llm-url."
         ("count down from three", "Three, two, one."),
         ("spell cat", "Cat: C, A, T."),
         ("what time is it", "It is 2:05 PM."),
+        ("tell me the time", "It is 2:05 PM."),
+        ("tell me the date please", "Today is Saturday, November 21, 2026."),
         ("What is the date?", "Today is Saturday, November 21, 2026."),
         ("what is seven times eight", "7 times 8 is 56."),
         ("What's 3.5 plus 2 * 2?", "3.5 plus 2 times 2 is 7.5."),
@@ -239,6 +242,13 @@ def test_output_of_an_unknown_call_is_spoken() -> None:
 def test_a_tool_by_any_name_wins_over_built_in_answers() -> None:
     clock = tool("get_current_time", "Tells the time in a city", city={"type": "string"})
     assert Talk(clock).calls("what time is it in Tokyo") == [("get_current_time", {"city": "Tokyo"})]
+
+
+def test_start_reads_the_cities_before_anyone_asks() -> None:
+    places._table.cache_clear()
+    places.spoken.cache_clear()
+    asyncio.run(ScriptedLlm().start())
+    assert places._table.cache_info().currsize == 1
 
 
 async def read(llm: ScriptedLlm, request: LlmRequest) -> list[LlmEvent]:

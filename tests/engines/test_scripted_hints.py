@@ -39,6 +39,7 @@ def hears(hints: SpeechHints, said: str) -> bool:
         "hello",
         "stop",
         "what time is it",
+        "tell me the time",
         "what day is it today",
         "count to ten",
         "what is seven times eight",

@@ -55,8 +55,12 @@ bye bye
 see you later
 good night
 how are you [today]
+how are you doing
 what time is it [now]
 what is the time
+tell me the time
+tell me the date
+what is the current time
 what's the time
 what day is it [today]
 what is the date [today]
@@ -65,6 +69,7 @@ count to <number>
 count down from <number>
 repeat that [please]
 repeat please
+can you repeat that
 say that again [please]
 what did you say
 who are you
@@ -72,7 +77,7 @@ what are you
 what is your name
 what's your name
 what can you do
-help
+help [me]
 can you hear me
 who am i
 what is my <namekey>

@@ -72,7 +72,8 @@ _TIME = re.compile(
     re.IGNORECASE,
 )
 _DATE = re.compile(
-    r"\bwhat(?:'s| is) (?:the )?(?:date|day|today)|\bwhat (?:date|day|month|year)\b|\btoday'?s date\b|며칠"
+    r"\bwhat(?:'s| is) (?:the )?(?:date|day|today)|\bwhat (?:date|day|month|year)\b|\btoday'?s date\b"
+    r"|\bthe date\b(?: please| today)?\W*$|며칠"
     r"|무슨 요일|오늘 날짜|몇 월",
     re.IGNORECASE,
 )
