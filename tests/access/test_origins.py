@@ -14,7 +14,8 @@ def test_loopback_names_are_known(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["", "localhost", "localhost:3001", "evil.example:3000", "127.0.0.1.evil.example:3000", "localhost:x", ":3000"]
+    "host",
+    ["", "localhost", "localhost:3001", "evil.example:3000", "127.0.0.1.evil.example:3000", "localhost:x", ":3000"],
 )
 def test_other_names_are_not(host: str) -> None:
     assert not LOCAL.host_allowed(host)

@@ -4,7 +4,8 @@ import struct
 
 import pytest
 
-from duologue.console.sound import Button, Microphone, Played, Tracks, Truncation, parse
+from duologue.console.sound import Button, Microphone, Played, Tracks, parse
+from duologue.dialogue.playback import Truncation
 
 
 def pairs(kind: int, *words: int) -> bytes:
@@ -28,21 +29,26 @@ def test_nonsense_is_dropped(frame: bytes) -> None:
 SECOND = 48_000
 
 
+def cut(item_id: str, audio_end_ms: int) -> Truncation:
+    return Truncation(item_id=item_id, content_index=0, audio_end_ms=audio_end_ms)
+
+
 def test_a_stop_cuts_what_was_heard_in_part_and_what_was_queued_behind_it() -> None:
     tracks = Tracks()
     first = tracks.receive(("item_1", 0), SECOND)
     second = tracks.receive(("item_2", 0), SECOND)
     tracks.heard({first.number: 6_000})
     cuts = tracks.settle({first.number: 12_000, second.number: 0})
-    assert cuts == [Truncation(("item_1", 0), 500), Truncation(("item_2", 0), 0)]
+    assert cuts == [cut("item_1", 500), cut("item_2", 0)]
     assert tracks.heard_ms("item_1") == 500
 
 
 def test_what_was_heard_whole_is_not_cut() -> None:
     tracks = Tracks()
     first = tracks.receive(("item_1", 0), SECOND)
+    tracks.finish(("item_1", 0))
     second = tracks.receive(("item_2", 0), SECOND)
-    assert tracks.settle({first.number: 24_000, second.number: 2_400}) == [Truncation(("item_2", 0), 100)]
+    assert tracks.settle({first.number: 24_000, second.number: 2_400}) == [cut("item_2", 100)]
 
 
 def test_an_underrun_does_not_reset_the_count() -> None:
@@ -50,12 +56,13 @@ def test_an_underrun_does_not_reset_the_count() -> None:
     track = tracks.receive(("item_1", 0), SECOND)
     tracks.heard({track.number: 24_000})
     tracks.receive(("item_1", 0), SECOND)
-    assert tracks.settle({track.number: 36_000}) == [Truncation(("item_1", 0), 1500)]
+    assert tracks.settle({track.number: 36_000}) == [cut("item_1", 1500)]
 
 
 def test_counts_stay_within_what_was_received() -> None:
     tracks = Tracks()
     track = tracks.receive(("item_1", 0), SECOND)
+    tracks.finish(track.part)
     tracks.heard({track.number: 99_999, 17: 5})
     assert tracks.heard_ms("item_1") == 1000
     assert tracks.heard({track.number: 10}) == []
@@ -66,10 +73,9 @@ def test_late_sound_of_a_cut_part_is_dropped() -> None:
     tracks = Tracks()
     track = tracks.receive(("item_1", 0), SECOND)
     tracks.settle({track.number: 240})
-    late = tracks.receive(("item_1", 0), SECOND)
-    assert late.stopped
-    assert late.received == 24_000
+    assert tracks.receive(("item_1", 0), SECOND).stopped
     assert tracks.settle({track.number: 480}) == []
+    assert tracks.heard_ms("item_1") == 10
 
 
 def test_parts_of_one_item_are_tracks_of_their_own() -> None:
@@ -79,6 +85,7 @@ def test_parts_of_one_item_are_tracks_of_their_own() -> None:
     tracks.heard({1: 24_000, 2: 12_000})
     assert tracks.heard_ms("item_1") == 1500
     assert [track.part for track in tracks.unheard()] == [("item_1", 1)]
+    assert tracks.pending_ms == 500
 
 
 def test_a_new_page_goes_on_where_the_old_one_stopped() -> None:
@@ -90,7 +97,7 @@ def test_a_new_page_goes_on_where_the_old_one_stopped() -> None:
     assert track.base == 6_000
     tracks.heard({track.number: 2_400, old: 24_000})
     assert tracks.heard_ms("item_1") == 350
-    assert tracks.settle({track.number: 4_800}) == [Truncation(("item_1", 0), 450)]
+    assert tracks.settle({track.number: 4_800}) == [cut("item_1", 450)]
 
 
 def test_between_stop_and_answer_no_late_sound_gets_through() -> None:
@@ -99,5 +106,5 @@ def test_between_stop_and_answer_no_late_sound_gets_through() -> None:
     assert tracks.stop()
     assert tracks.receive(("item_1", 0), SECOND).stopped
     assert tracks.resume() == []
-    assert tracks.settle({track.number: 2_400}) == [Truncation(("item_1", 0), 100)]
+    assert tracks.settle({track.number: 2_400}) == [cut("item_1", 100)]
     assert not tracks.stop()

@@ -40,8 +40,7 @@ def divide(words: str, cut_ms: int, whole_ms: int) -> tuple[str, str]:
     """What was heard and what was not, split at the word nearest to the time: an estimate, speech has no exact map here."""
     if whole_ms <= 0 or cut_ms >= whole_ms:
         return words, ""
-    target = len(words) * cut_ms // whole_ms
-    if target <= 0:
-        return "", words
-    end = words.rfind(" ", 0, target + 1)
-    return words[: max(end, 0)], words[max(end, 0) :]
+    target = len(words) * cut_ms / whole_ms
+    borders = [0, *(at for at, sign in enumerate(words) if sign == " "), len(words)]
+    end = min(borders, key=lambda at: abs(at - target))
+    return words[:end], words[end:]

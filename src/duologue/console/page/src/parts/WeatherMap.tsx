@@ -8,7 +8,7 @@ import landUrl from "world-atlas/land-50m.json?url";
 import type { WeatherView } from "../types.gen";
 
 const TILES = "https://tile.openstreetmap.org";
-const OUTLINE_ZOOM = 5;
+const OUTLINE_ZOOM = 4;
 const STREET_ZOOM = 9;
 
 /** Plain images, so that no `data:` placeholder is needed and the content policy can stay strict. */
