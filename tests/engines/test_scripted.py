@@ -42,6 +42,7 @@ FALLBACK = "I only know scripted answers; connect a model with --llm-url."
         ("thank you very much", "You are welcome."),
         ("goodbye", "Goodbye!"),
         ("stop", "Okay."),
+        ("yes please", "Okay."),
         ("", "Sorry, I did not catch that."),
         ("...", "Sorry, I did not catch that."),
         ("repeat that", "I have not said anything yet."),
@@ -212,6 +213,8 @@ def test_a_follow_up_changes_the_last_call() -> None:
     talk = Talk(*CONSOLE, LIGHT)
     talk.says("what is the weather in Paris")
     assert talk.calls("and in London?")[0][1]["location"] == "London"
+    assert talk.spoken()
+    assert talk.calls("Tokyo")[0][1]["location"] == "Tokyo"
     assert talk.spoken()
     talk.says("turn on the light in the kitchen")
     assert talk.calls("what about the bedroom") == [("turn_on_light", {"room": "bedroom"})]

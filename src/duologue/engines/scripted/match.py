@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from duologue.engines import places
 from duologue.engines.scripted import values
 from duologue.engines.scripted.fill import Filled, fill
 from duologue.engines.scripted.schema import Slot, Tool
@@ -113,7 +114,8 @@ def _merge(clauses: list[str], tools: Sequence[Tool]) -> list[str]:
 
 def follow_up(text: str, frames: Sequence[Frame]) -> list[Frame]:
     """The last call again with what `text` changes ("and in London?", "what about the kitchen?"), or nothing."""
-    if not frames or not (_FOLLOW_UP.match(text) or _KOREAN_FOLLOW_UP.search(text)) or len(tokens(text)) > 6:
+    starts = _FOLLOW_UP.match(text) or _KOREAN_FOLLOW_UP.search(text) or _only_a_place(text)
+    if not frames or not starts or len(tokens(text)) > 6:
         return []
     last = frames[-1]
     changed = []
@@ -125,6 +127,11 @@ def follow_up(text: str, frames: Sequence[Frame]) -> list[Frame]:
             missing = tuple(slot for slot in last.missing if slot.name not in arguments)
             changed.append(Frame(tool=last.tool, filled=Filled(arguments=arguments, missing=missing)))
     return changed
+
+
+def _only_a_place(text: str) -> bool:
+    found = places.find_spans(text)
+    return len(found) == 1 and not any(char.isalnum() for char in text[: found[0].start] + text[found[0].end :])
 
 
 def answer(text: str, pending: Sequence[Frame]) -> list[Frame] | None:
