@@ -124,6 +124,8 @@ class RealtimeAPI(Emitter):
         await transport.send(frame)
 
     def _announce(self, type: str, event: Any) -> None:
+        if self._transport is None:
+            raise NotConnected()
         if self._handlers or self._waiters:
             self.emit(f"client.{type}", event)
             self.emit("client.*", event)
@@ -155,16 +157,21 @@ class RealtimeAPI(Emitter):
             self.emit("close", self.closed)
 
     def _key(self) -> str | None:
-        if self._api_key is None and (urlsplit(self.url).hostname or "").endswith("openai.com"):
+        if self._api_key is None and _is_openai(self.url):
             return os.environ.get("OPENAI_API_KEY")
         return self._api_key
+
+
+def _is_openai(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host == "openai.com" or host.endswith(".openai.com")
 
 
 def _address(url: str, model: str | None) -> str:
     """The address with a model: the given one, or the default where OpenAI's needs one."""
     parts = urlsplit(url)
     named = any(name in parts.query for name in ("model=", "call_id=", "intent="))
-    if model is None and not named and (parts.hostname or "").endswith("openai.com"):
+    if model is None and not named and _is_openai(url):
         model = DEFAULT_MODEL
     if model is None or "model=" in parts.query:
         return url

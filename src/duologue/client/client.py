@@ -295,11 +295,8 @@ class RealtimeClient(Emitter):
         if not self.playback.reported:
             return
         for cut in self.playback.interrupt():
-            await self._send(
-                ce.ConversationItemTruncate(
-                    item_id=cut.item_id, content_index=cut.content_index, audio_end_ms=cut.audio_end_ms
-                )
-            )
+            item, part, end_ms = cut.item_id, cut.content_index, cut.audio_end_ms
+            await self._send(ce.ConversationItemTruncate(item_id=item, content_index=part, audio_end_ms=end_ms))
 
     async def delete_item(self, item_id: str) -> None:
         """Remove an item from the conversation; it leaves when the server confirms."""
@@ -334,10 +331,8 @@ class RealtimeClient(Emitter):
 
     def _received(self, event: ev.ServerEvent | UnknownEvent, frame: bytes | str) -> None:
         if self.heard("realtime.event"):
-            self.emit(
-                "realtime.event",
-                RealtimeEvent(time=self.realtime.clock(), source="server", event=event, frame=frame),
-            )
+            note = RealtimeEvent(time=self.realtime.clock(), source="server", event=event, frame=frame)
+            self.emit("realtime.event", note)
         self._events.append(event)
         self._moved.set()
         if isinstance(event, ev.ResponseOutputAudioDelta):
@@ -407,8 +402,6 @@ class RealtimeClient(Emitter):
     def describe(self, problem: Exception) -> ClientError:
         """What an `error` event carries for an exception."""
         return ClientError(message=str(problem), exception=problem)
-
-    # Tools at work
 
     def _call(self, response_id: str, call: FunctionCall) -> None:
         if not isinstance(call.call_id, str) or call.status == "incomplete":
