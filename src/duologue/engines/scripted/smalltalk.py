@@ -32,7 +32,8 @@ _EXACT: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
          r"(?: now| then)?|잘 가|안녕히 (?:계세요|가세요)|잘 자", "Goodbye!", "안녕히 가세요!"),
         (r"(?:hello |hi )?how are you(?: doing)?(?: today)?|how is it going"
          r"|잘 지내\S*", "I am fine, thank you.", "잘 지냅니다. 감사합니다."),
-        (r"(?:yes|yeah|yep|no|nope|okay|ok|sure|alright|all right|fine|good|great)(?: please)?|(?:네|예|응|아니요?|좋아요?)", "Okay.", "네."),
+        (r"(?:yes|yeah|yep|no|nope|okay|ok|sure|alright|all right|fine|good|great)(?: please)?|(?:네|예|응"
+         r"|아니요?|좋아요?)", "Okay.", "네."),
         (r"(?:can you|do you) hear me.*|are you there|testing|test|테스트", "I hear you.", "잘 들립니다."),
         (r"(?:i am |i'm )?sorry|excuse me|미안\S*|죄송\S*", "No problem.", "괜찮습니다."),
     )
