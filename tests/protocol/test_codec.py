@@ -248,6 +248,24 @@ def test_nothing_escapes_from_broken_bytes(frame: bytes, data: st.DataObject) ->
     decoded(frame[:at] + data.draw(st.binary(max_size=3)) + frame[at + data.draw(st.integers(0, 3)) :])
 
 
+@pytest.mark.parametrize("depth", [1, 100, 200, 900, 980, 1_000, 100_000])
+def test_what_is_taken_can_be_sent_from_deeper_in_the_stack(depth: int) -> None:
+    frame = UPDATE % (
+        '{"type":"realtime","tools":[{"type":"function","name":"f","parameters":'
+        + '{"a":' * depth + "1" + "}" * depth + "}]}"
+    )  # fmt: skip
+    if depth > 100:
+        with pytest.raises(ProtocolError, match="invalid_json"):
+            decode_client_event(frame)
+        return
+    event = decode_client_event(frame)
+
+    def far_down(frames: int) -> bytes:
+        return far_down(frames - 1) if frames else encode(event)
+
+    assert decode_client_event(far_down(400)) == event
+
+
 @given(st.binary() | st.text() | anything.map(json.dumps))
 def test_nothing_escapes_from_any_frame(frame: bytes | str) -> None:
     decoded(frame)

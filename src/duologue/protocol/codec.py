@@ -88,10 +88,15 @@ def decode_client_event(frame: bytes | str) -> ClientEvent:
     return event
 
 
+MAX_DEPTH = 128
+"""Levels of nesting that a client's event may have. What is taken is sent again (tools, in `session.updated`), from
+deeper in the stack than it was read: Python's own limit would be met there, where nobody can be told."""
+
+
 def parse(frame: bytes | str) -> Any:
     """A client's frame as plain values, for those who look at more than an event's fields. Raises ProtocolError."""
     try:
-        return msgspec.json.decode(frame)
+        raw = msgspec.json.decode(frame)
     except msgspec.ValidationError as problem:
         # JSON sets no bound to numbers; a float and Python's integer parser do
         what = str(problem).partition(" - at ")[0]
@@ -100,6 +105,14 @@ def parse(frame: bytes | str) -> Any:
                             event_id=event_id) from None  # fmt: skip
     except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
         raise _not_json(problem) from None
+    level = [raw]
+    for _ in range(MAX_DEPTH):
+        level = [child for value in level if isinstance(value, dict | list)
+                 for child in (value.values() if isinstance(value, dict) else value)]  # fmt: skip
+        if not level:
+            return raw
+    message = f"The event is nested deeper than {MAX_DEPTH} levels."
+    raise ProtocolError(message, code="invalid_json", event_id=peek(frame)[1])
 
 
 def peek(frame: bytes | str) -> tuple[str, str | None]:
