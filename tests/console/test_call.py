@@ -1,0 +1,342 @@
+"""The call, played over real sockets with simple engines.
+
+Covers duologue.console.voice, duologue.console.line, duologue.console.embedded, duologue.console.hub,
+duologue.console.api and duologue.console.notices too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+from desk import desk
+from wire import serving, simple_engines
+
+from duologue.console.sound import CLEAR, CLEARED, END, HEARD, MIC, PRESS, RELEASE
+from duologue.console.upstream import Upstream, websocket_url
+from duologue.inspector.trace import read, read_header, user_audio
+from duologue.server.runner import RealtimeServer
+
+LOUD = b"\x01" * 960
+QUIET = bytes(960)
+
+
+def run(test: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(test)
+
+
+def test_a_greeting_is_sent_and_answered_and_everything_shows(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with desk(tmp_path) as console, console.page() as page:
+            assert page.call["state"] == "idle"
+            await page.connect()
+            await page.until(lambda: len(page.talk) == 2 and page.talk[1]["status"] == "completed")
+            assert [(item["role"], item["text"]) for item in page.talk] == [
+                ("user", "Hello!"),
+                ("assistant", "You said Hello!."),
+            ]
+            assert page.types[:3] == ["session.update", "session.created", "session.updated"]
+            assert page.session["effective"]["silence_duration_ms"] is None  # manual: there is none
+            assert page.money["turns"][0]["usd"] == 0
+            await console.do("disconnect")
+            await page.until(lambda: page.call["state"] == "closed")
+            assert len(page.talk) == 2
+            assert len(await console.do("item/audio", id=page.order[1])) > 1000
+
+    run(story())
+
+
+def test_push_to_talk_commits_what_was_said_and_is_answered(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with desk(tmp_path) as console, console.page() as page:
+            await page.connect()
+            async with page.sound() as sound:
+                await sound.until(END)
+                await sound.send(HEARD, 1, 99_999_999)
+                await sound.send(MIC, pcm=LOUD)  # before the button: not sent
+                await sound.send(PRESS)
+                await page.until(lambda: page.call["recording"])
+                for _ in range(25):
+                    await sound.send(MIC, pcm=LOUD)
+                await sound.send(RELEASE)
+                await page.until(lambda: len(page.talk) >= 4 and page.talk[3]["status"] == "completed")
+            mine = page.talk[2]
+            assert (mine["role"], mine["text"], mine["audio_ms"]) == ("user", "500 milliseconds", 500)
+            assert len(await console.do("item/audio", id=mine["id"])) == 44 + 500 * 48
+            path = Path(page.call["session_file"])
+            assert len(user_audio(read(path))) == 500 * 48
+            assert read_header(path)["upstream"] == "embedded"
+
+    run(story())
+
+
+def test_a_press_too_short_for_a_turn_is_forgotten(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with desk(tmp_path) as console, console.page() as page:
+            await page.connect()
+            async with page.sound() as sound:
+                await sound.send(PRESS)
+                await sound.send(MIC, pcm=LOUD)
+                await sound.send(RELEASE)
+                await page.until(lambda: "input_audio_buffer.cleared" in page.types)
+            assert "error" not in page.types
+
+    run(story())
+
+
+def test_speech_interrupts_and_the_item_is_cut_where_it_was_heard(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with desk(tmp_path) as console, console.page() as page:
+            await console.do("mode", mode="vad")
+            await page.connect()
+            async with page.sound() as sound:
+                first = await sound.until(END)
+                await sound.send(HEARD, first, 2_400)
+                for _ in range(20):
+                    await sound.send(MIC, pcm=LOUD)
+                request = await sound.until(CLEAR)
+                await sound.send(CLEARED, request, first, 2_880)
+                await page.until(lambda: "conversation.item.truncated" in page.types)
+                await page.until(lambda: page.talk[1]["cut_ms"] is not None)
+            assert page.talk[1]["cut_ms"] == 120
+            assert page.talk[1]["audio_ms"] == 160  # the whole stays, to be played again
+
+    run(story())
+
+
+def test_a_page_that_never_answers_is_cut_at_its_last_report(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with desk(tmp_path) as console, console.page() as page:
+            await console.do("mode", mode="vad")
+            await page.connect()
+            async with page.sound() as sound:
+                first = await sound.until(END)
+                await sound.send(HEARD, first, 2_400)
+                for _ in range(20):
+                    await sound.send(MIC, pcm=LOUD)
+                await page.until(lambda: page.talk[1]["cut_ms"] is not None)
+            assert page.talk[1]["cut_ms"] == 100
+
+    run(story())
+
+
+def test_a_reloaded_page_hears_the_rest(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with desk(tmp_path) as console, console.page() as page:
+            await page.connect()
+            async with page.sound() as sound:
+                first = await sound.until(END)
+                whole = sound.received[first]
+                await sound.send(HEARD, first, 1_200)
+                await page.until(lambda: page.talk[1]["heard_ms"] == 50)
+            async with page.sound() as sound:
+                again = await sound.until(END)
+                assert again != first
+                assert sound.received[again] == whole[2_400:]
+
+    run(story())
+
+
+def test_a_second_connect_changes_nothing(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with desk(tmp_path) as console, console.page() as page:
+            await asyncio.gather(*(console.do("connect", viewer=page.name) for _ in range(3)))
+            await page.until(lambda: "response.done" in page.types)
+            assert page.call["number"] == 1
+            assert page.types.count("session.created") == 1
+
+    run(story())
+
+
+def test_a_second_tab_watches_and_may_take_over(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with desk(tmp_path) as console, console.page("a") as one, console.page("a") as two:
+            assert (one.name, two.name != "a") == ("a", True)  # a duplicated tab gets a name of its own
+            await one.connect()
+            await two.until(lambda: two.call["owner"] == "a")
+            async with two.sound() as watching:
+                await watching.socket.wait_closed()
+                assert watching.socket.close_code == 4001
+            async with one.sound() as first:
+                await first.until(END)
+                await console.do("take", viewer=two.name)
+                await first.socket.wait_closed()
+                assert first.socket.close_code == 4001
+            async with two.sound() as second:
+                assert await second.until(END) > 1
+
+    run(story())
+
+
+def test_a_call_goes_on_without_its_page_for_a_while_then_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("duologue.console.call.AWAY_SECONDS", 0.1)
+
+    async def story() -> None:
+        async with desk(tmp_path) as console, console.page("watcher") as watcher:
+            async with console.page("talker") as talker:
+                await talker.connect()
+            await watcher.until(lambda: watcher.call["state"] == "closed")
+            assert watcher.call["reason"] == "its page was closed"
+
+    run(story())
+
+
+def test_settings_travel_and_what_is_in_force_comes_back(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with desk(tmp_path) as console, console.page() as page:
+            await page.connect()
+            await console.do("session", changes={"detection": "server_vad"})
+            await page.until(lambda: page.session["effective"]["silence_duration_ms"] == 500)
+            await console.do("session", changes={"silence_duration_ms": 700, "instructions": "Be brief."})
+            await page.until(lambda: page.session["effective"]["silence_duration_ms"] == 700)
+            assert page.session["effective"]["instructions"] == "Be brief."
+            assert page.call["mode"] == "vad"
+            refused = await console.http.post("/api/session", json={"changes": {"colour": "red"}})
+            assert refused.status_code == 409
+
+    run(story())
+
+
+def test_items_can_be_deleted_in_the_call_and_after_it(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with desk(tmp_path) as console, console.page() as page:
+            await page.connect()
+            first, second = page.order
+            await console.do("item/delete", id=first)
+            await page.until(lambda: page.order == [second])
+            await console.do("disconnect")
+            await console.do("item/delete", id=second)
+            await page.until(lambda: page.order == [])
+
+    run(story())
+
+
+def test_tools_run_and_show(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with desk(tmp_path) as console, console.page() as page:
+            await page.connect()
+            await console.do("say", text="tool")  # the echo calls its first tool, with arguments that do not fit
+            await page.until(lambda: any(item["kind"] == "function_call_output" for item in page.talk))
+            call = next(item for item in page.talk if item["tool"])
+            assert call["tool"]["name"] == "get_weather"
+
+    run(story())
+
+
+def test_event_bodies_are_fetched_when_looked_at(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with desk(tmp_path) as console, console.page() as page:
+            await page.connect()
+            row = next(row for row in page.rows if row["type"] == "response.output_audio.delta")
+            children = await console.do("events/children", row=row["n"], offset=0, limit=50)
+            assert len(children) == row["count"]
+            body = await console.do("event", n=row["first"])
+            assert "bytes of sound" in body["json"]
+            raw = await console.do("event/raw", n=row["first"], offset=0, limit=10_000_000)
+            assert json.loads(raw)["type"] == row["type"]
+            part = await console.do("event/raw", n=row["first"], offset=2, limit=5)
+            assert part == raw[2:7]
+            assert (await console.do("event/audio", n=row["first"]))[:4] == b"RIFF"
+            gone = await console.http.post("/api/event", json={"n": 10_000})
+            assert gone.status_code == 409
+
+    run(story())
+
+
+def test_the_filter_runs_in_python(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with desk(tmp_path) as console, console.page() as page:
+            await page.connect()
+            await page.feed.send(json.dumps({"filter": "Session."}))
+            await page.until(lambda: "hits" in page.state)
+            assert [page.rows[n]["type"] for n in page.hits["rows"]] == page.types[:3]
+
+    run(story())
+
+
+def test_another_server_answers_and_the_page_switches_without_a_restart(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with serving(RealtimeServer(simple_engines())) as url, desk(tmp_path) as console, console.page() as page:
+            await console.do("upstream", kind="url", url=url.replace("ws://", "http://"), model="gpt-realtime")
+            await page.connect()
+            await page.until(lambda: page.money["usd"] > 0)
+            assert page.money["estimated"]
+            busy = await console.http.post("/api/upstream", json={"kind": "embedded"})
+            assert busy.status_code == 409
+
+    run(story())
+
+
+def test_a_spent_budget_ends_the_call_politely(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with serving(RealtimeServer(simple_engines())) as url, desk(tmp_path) as console, console.page() as page:
+            await console.do("upstream", kind="url", url=url, model="gpt-realtime")
+            await console.do("budget", usd=0.000001)
+            await page.connect()
+            async with page.sound() as sound:
+                await sound.until(END)
+                await sound.send(HEARD, 1, 99_999_999)
+                second = await sound.until(END)
+                await sound.send(HEARD, second, 99_999_999)
+                await page.until(lambda: page.call["state"] == "closed")
+            assert page.call["reason"] == "the budget is spent"
+            assert [banner["code"] for banner in page.banners] == ["budget"]
+            assert page.talk[-1]["role"] == "assistant"
+
+    run(story())
+
+
+def test_a_server_that_is_not_there_is_said_with_the_next_step(tmp_path: Path) -> None:
+    async def story() -> None:
+        nowhere = Upstream(kind="url", url=websocket_url("ws://127.0.0.1:9"))
+        async with desk(tmp_path, upstream=nowhere) as console, console.page() as page:
+            await console.do("connect", viewer=page.name)
+            await page.until(lambda: page.call["state"] == "closed")
+            assert page.banners[0]["code"] == "upstream"
+            assert "127.0.0.1:9" in page.banners[0]["cause"]
+            assert page.banners[0]["step"]
+            await console.do("banner/close", id=page.banners[0]["id"])
+            await page.until(lambda: page.banners == [])
+
+    run(story())
+
+
+def test_a_server_that_goes_away_ends_the_call_with_the_reason(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with desk(tmp_path) as console, console.page() as page:
+            async with serving(RealtimeServer(simple_engines())) as url:
+                await console.do("upstream", kind="url", url=url, model="m")
+                await page.connect()
+            await page.until(lambda: page.call["state"] == "closed")
+            assert "closed" in page.call["reason"]
+            refused = await console.http.post("/api/say", json={"text": "hello?"})
+            assert refused.status_code == 409
+
+    run(story())
+
+
+def test_openai_without_a_key_is_refused_with_the_next_step_and_a_key_is_never_shown(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with desk(tmp_path, upstream=Upstream(kind="openai")) as console, console.page() as page:
+            refused = await console.http.post("/api/connect", json={"viewer": page.name})
+            assert refused.json()["code"] == "no-key"
+        async with desk(tmp_path, upstream=Upstream(kind="openai"), key="sk-secret") as console, console.page() as page:
+            assert page.upstream["has_key"]
+            assert "sk-secret" not in json.dumps(page.frames)
+
+    run(story())
+
+
+@pytest.mark.parametrize("body", [b"[1]", b"{", b'{"n": "x"}', b"\xff"])
+def test_nonsense_is_refused_in_words(tmp_path: Path, body: bytes) -> None:
+    async def story() -> None:
+        async with desk(tmp_path) as console:
+            answer = await console.http.post("/api/event", content=body)
+            assert answer.status_code == 400
+            assert (await console.http.post("/api/nothing", json={})).status_code == 404
+
+    run(story())
