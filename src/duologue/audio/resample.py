@@ -13,7 +13,7 @@ Quality = Literal["QQ", "LQ", "MQ", "HQ"]
 class Resampler:
     """Converts one stream from `from_hz` to `to_hz`; how it is cut into chunks does not change the samples.
 
-    `LQ` holds back about 6 ms and is right for speech; `QQ` (cubic) holds back least and lets aliases through.
+    `LQ` holds back up to 13 ms and is right for speech; `QQ` (cubic) holds back least and lets aliases through.
     Equal rates pass through. Raises MissingExtra where numpy or soxr is not installed.
     """
 

@@ -232,6 +232,7 @@ class _Recognizer:
 
 
 def _begin(decoder: Any) -> None:
+    decoder.start_stream()  # Forgets the noise of whoever spoke before.
     decoder.set_cmn(_CEPSTRAL_MEANS)
     decoder.start_utt()
 

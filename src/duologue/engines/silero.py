@@ -45,7 +45,7 @@ class SileroVad:
 class SileroStream:
     """One session's detector.
 
-    The resampler holds back some 6 ms at the edge of what was fed, so the newest frame is judged with the chunk after
+    The resampler holds back up to 13 ms at the edge of what was fed, so the newest frame is judged with the chunk after
     it; the position of frames in the sound is exact.
     """
 

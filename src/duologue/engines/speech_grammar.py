@@ -57,7 +57,10 @@ def grammar_of(hints: SpeechHints) -> Grammar:
     lines = ["#JSGF V1.0;", "grammar hints;", f"public <all> = {' | '.join(dict.fromkeys(phrases))};"]
     lines += [f"<{rules[name]}> = {' | '.join(choices)};" for name, choices in slots.items() if choices]
     known = pronunciations()
-    words = {word for line in lines[2:] for word in re.findall(r"[a-z'\-]+", re.sub(r"<[^>]*>", " ", line))}
+    spoken = [re.sub(r"<[^>]*>", " ", phrase) for phrase in phrases] + [
+        word for choices in slots.values() for word in choices
+    ]
+    words = {word for text in spoken for word in re.findall(r"[a-z'\-]+", text)}
     entries = []
     for word in sorted(words & known.keys()):
         for number, phones in enumerate(known[word], 1):

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from duologue.audio.pcm16 import silence
+from duologue.engines.base import SpeechHints, SttSettings, Transcript
+from duologue.engines.pocketsphinx import PocketsphinxStt
+from duologue.errors import EngineError
+
+pytest.importorskip("pocketsphinx")
+
+Clip = Callable[[str], bytes]
+
+HINTS = SpeechHints(
+    phrases=(
+        "hello",
+        "stop",
+        "tell me the time",
+        "[what is the] weather [like] in <city> [today]",
+        "remember that my <thing> is <name>",
+        "turn (on|off) it",
+        "turn on the <room> light",
+        "count to <number>",
+        "what is <number> times <number>",
+    ),
+    slots={
+        "city": ("paris", "seoul", "tokyo", "new york", "london", "berlin", "xqzt"),
+        "thing": ("name", "dog"),
+        "name": ("anna", "bob"),
+        "room": ("kitchen", "garden"),
+        "number": ("seven", "eight", "ten", "twenty"),
+    },
+)
+SPOKEN = {
+    "hello": "hello",
+    "stop": "stop",
+    "tell_me_the_time": "tell me the time",
+    "weather_in_paris": "what is the weather in paris",
+    "weather_in_paris_kal16": "what is the weather in paris",
+    "weather_in_seoul": "what is the weather in seoul",
+    "weather_in_tokyo": "what is the weather in tokyo",
+    "remember_my_name_is_anna": "remember that my name is anna",
+    "turn_on_the_kitchen_light": "turn on the kitchen light",
+    "count_to_twenty": "count to twenty",
+    "seven_times_eight": "what is seven times eight",
+}
+
+
+@asynccontextmanager
+async def recognizer() -> AsyncIterator[PocketsphinxStt]:
+    engine = PocketsphinxStt(workers=1)
+    await engine.start()
+    try:
+        yield engine
+    finally:
+        await engine.close()
+
+
+async def heard(engine: PocketsphinxStt, sound: bytes, hints: SpeechHints = HINTS, chunk: int = 4_800) -> Transcript:
+    utterance = engine.open(SttSettings(hints=hints))
+    for at in range(0, len(sound), chunk):
+        utterance.feed(sound[at : at + chunk])
+        await asyncio.sleep(0)
+    utterance.finish()
+    results = [result async for result in utterance.results()]
+    assert isinstance(results[-1], Transcript)
+    return results[-1]
+
+
+def test_what_the_grammar_knows_is_heard_exactly(clip: Clip) -> None:
+    async def check() -> None:
+        async with recognizer() as engine:
+            texts = {name: (await heard(engine, clip(name))).text for name in SPOKEN}
+            assert texts == SPOKEN
+
+    asyncio.run(check())
+
+
+def test_other_speech_is_not_turned_into_a_command(clip: Clip) -> None:
+    async def check() -> None:
+        async with recognizer() as engine:
+            apples = await heard(engine, clip("out_of_grammar_apples"))
+            assert apples.text.startswith("she bought three apples")
+            assert "old ship left" in (await heard(engine, clip("out_of_grammar_ship"))).text
+            for name in ("noise", "click", "breath"):
+                assert (await heard(engine, clip(name))).text == ""
+            assert (await heard(engine, silence(1_000))).text == ""
+            assert (await heard(engine, b"")).text == ""
+
+    asyncio.run(check())
+
+
+def test_without_hints_the_language_model_listens(clip: Clip) -> None:
+    async def check() -> None:
+        async with recognizer() as engine:
+            assert (await heard(engine, clip("tell_me_the_time"), SpeechHints())).text == "tell me the time"
+            unusable = SpeechHints(phrases=("xqzt <city>",))
+            assert (await heard(engine, clip("hello"), unusable)).text == "hello"
+
+    asyncio.run(check())
+
+
+def test_chunking_and_neighbours_are_invisible(clip: Clip) -> None:
+    async def check() -> None:
+        async with recognizer() as engine:
+            for name in ("weather_in_seoul", "out_of_grammar_ship"):
+                whole = await heard(engine, clip(name), chunk=1_000_000)
+                await heard(engine, clip("weather_in_paris_kal16"))
+                pieces = [heard(engine, clip(name), chunk=2 * random.Random(n).randint(50, 4_000)) for n in range(3)]
+                assert await asyncio.gather(*pieces) == [whole] * 3
+
+    asyncio.run(check())
+
+
+def test_the_answer_comes_soon_after_the_end(clip: Clip) -> None:
+    async def check() -> None:
+        async with recognizer() as engine:
+            await heard(engine, clip("hello"))  # The grammar is compiled with the first utterance.
+            utterance = engine.open(SttSettings(hints=HINTS))
+            sound = clip("weather_in_paris")
+            for at in range(0, len(sound), 3_840):
+                utterance.feed(sound[at : at + 3_840])
+                await asyncio.sleep(0.02)  # Four times as fast as speech.
+            started = time.perf_counter()
+            utterance.finish()
+            assert [result.text async for result in utterance.results()] == ["what is the weather in paris"]
+            assert time.perf_counter() - started < 0.5
+
+    asyncio.run(check())
+
+
+def test_a_killed_worker_fails_the_utterance_and_the_next_one_works(clip: Clip) -> None:
+    async def check() -> None:
+        async with recognizer() as engine:
+            utterance = engine.open(SttSettings(hints=HINTS))
+            utterance.feed(silence(500))
+            os.kill(engine.worker_pids[0], signal.SIGKILL)
+            with pytest.raises(EngineError) as failed:
+                async for _ in utterance.results():
+                    pass
+            assert failed.value.code == "engine_crashed"
+            assert failed.value.retryable
+            assert (await heard(engine, clip("hello"))).text == "hello"
+
+    asyncio.run(check())
+
+
+def test_an_abandoned_utterance_keeps_nothing(clip: Clip) -> None:
+    async def check() -> None:
+        async with recognizer() as engine:
+            for _ in range(40):
+                engine.open(SttSettings(hints=HINTS)).feed(silence(100))
+            utterance = engine.open(SttSettings(hints=HINTS))
+            waiting = asyncio.ensure_future(anext(aiter(utterance.results())))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await waiting
+            assert (await heard(engine, clip("stop"))).text == "stop"
+            assert engine._workers[0].load == 0
+
+    asyncio.run(check())
+
+
+def test_other_languages_are_refused_with_a_remedy() -> None:
+    async def check() -> None:
+        utterance = PocketsphinxStt().open(SttSettings(language="ko"))
+        utterance.feed(silence(100))
+        utterance.finish()
+        with pytest.raises(EngineError) as refused:
+            async for _ in utterance.results():
+                pass
+        assert refused.value.code == "unsupported_language"
+        assert "--stt-url" in str(refused.value)
+
+    asyncio.run(check())
+
+
+def test_a_missing_package_is_said_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(EngineError) as missing:
+        asyncio.run(PocketsphinxStt().start())
+    assert missing.value.code == "engine_missing"
+    assert "--stt-url" in str(missing.value)
