@@ -50,7 +50,7 @@ class HttpUtterance:
         self._finished = asyncio.Event()
 
     def feed(self, audio: bytes) -> None:
-        if len(self._sound) + len(audio) <= _LONGEST_BYTES:
+        if not self._finished.is_set() and len(self._sound) + len(audio) <= _LONGEST_BYTES:
             self._sound += audio
 
     def finish(self) -> None:
