@@ -45,10 +45,16 @@ function useSpaceBar(): void {
     const wake = (): void => {
       if (problems.value.some((problem) => problem.code === "sound-blocked")) unlock();
     };
+    // A button that was clicked keeps no focus: the next space is meant for talking, not for that button again.
+    const clicked = (event: MouseEvent): void => {
+      if (event.detail > 0) (event.target as HTMLElement).closest<HTMLElement>("button:not(.push)")?.blur();
+    };
+    window.addEventListener("click", clicked);
     window.addEventListener("keydown", down);
     window.addEventListener("keyup", up);
     window.addEventListener("pointerdown", wake);
     return () => {
+      window.removeEventListener("click", clicked);
       window.removeEventListener("keydown", down);
       window.removeEventListener("keyup", up);
       window.removeEventListener("pointerdown", wake);

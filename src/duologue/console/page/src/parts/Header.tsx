@@ -86,11 +86,17 @@ export function Header() {
           </button>
         )}
         {live.value ? (
-          <button type="button" class="danger" onClick={() => void command("disconnect")}>
+          <button key="disconnect" type="button" class="danger" onClick={() => void command("disconnect")}>
             {t("disconnect")}
           </button>
         ) : (
-          <button type="button" class="primary" onClick={() => void command("connect")} disabled={linked.value !== "open"}>
+          <button
+            key="connect"
+            type="button"
+            class="primary"
+            onClick={() => void command("connect")}
+            disabled={linked.value !== "open"}
+          >
             {t("connect")}
           </button>
         )}

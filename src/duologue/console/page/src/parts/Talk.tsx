@@ -1,4 +1,4 @@
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import {
   canPickOutput,
   chooseInput,
@@ -37,13 +37,17 @@ function Mode() {
 function Push() {
   const ready = call.value?.state === "connected" && mine.value;
   const vad = call.value?.mode === "vad";
+  const button = useRef<HTMLButtonElement>(null);
+  useEffect(() => {
+    // Whoever connected by keyboard has lost the button that had the focus: this is the next one to press.
+    if (ready && !vad && document.activeElement === document.body) button.current?.focus({ preventScroll: true });
+  }, [ready, vad]);
   const down = (event: PointerEvent): void => {
     if (event.button !== 0) return;
     event.preventDefault();
-    const button = event.currentTarget as HTMLElement;
-    button.focus();
+    button.current?.focus({ preventScroll: true });
     // With the pointer captured, letting go anywhere releases: no recording is left behind.
-    button.setPointerCapture(event.pointerId);
+    button.current?.setPointerCapture(event.pointerId);
     unlock();
     press();
   };
@@ -57,6 +61,7 @@ function Push() {
       <button
         type="button"
         class="push"
+        ref={button}
         aria-pressed={pressed.value}
         disabled={!ready || vad}
         onPointerDown={down}

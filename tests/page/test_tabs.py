@@ -1,0 +1,167 @@
+"""Several tabs, reloads, narrow screens, refusals: one recorder and one session whatever happens."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, Playwright, expect
+from stage import FLAGS, Open, Tab, chromium, console_process, picture, recording
+
+pytestmark = pytest.mark.page
+
+
+def sessions(tab: Tab) -> int:
+    """How many sessions the log of this call shows."""
+    tab.page.get_by_role("searchbox", name="Filter events").fill("session.created")
+    expect(tab.page.get_by_text(re.compile(r"^\d+ of \d+ lines$"))).to_be_visible()
+    count = tab.events.get_by_role("row").filter(has_text="session.created")
+    expect(count).not_to_have_count(0)
+    return count.count()
+
+
+def test_a_double_click_makes_one_session(browse: Open, tmp_path: Path) -> None:
+    tab = browse(recording(tmp_path / "quiet.wav", 1.0))
+    tab.page.evaluate(
+        """() => {
+          window.__asked = 0;
+          const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+          navigator.mediaDevices.getUserMedia = (wish) => { window.__asked++; return ask(wish); };
+        }"""
+    )
+    tab.button("Connect").dblclick()
+    expect(tab.status).to_contain_text("Connected")
+    tab.until_heard()
+    assert sessions(tab) == 1
+    assert tab.page.evaluate("window.__asked") == 1
+
+
+def test_a_reload_in_mid_call_goes_on_talking_in_the_same_session(browse: Open, tmp_path: Path) -> None:
+    tab = browse(recording(tmp_path / "tokyo.wav", 6.0, "weather_in_tokyo", 1.0))
+    tab.mode("VAD")
+    tab.connect()
+    tab.until_heard()
+    tab.page.reload()
+    expect(tab.status).to_contain_text("Connected")
+    expect(tab.articles.first).to_contain_text("Hello!")
+    # The microphone is this tab's again, without a click.
+    expect(tab.log).to_contain_text("weather in tokyo")
+    expect(tab.region("get_weather")).to_contain_text("Tokyo")
+    assert sessions(tab) == 1
+
+
+def test_a_second_tab_watches_and_takes_the_microphone_over(browse: Open, tmp_path: Path) -> None:
+    first = browse(recording(tmp_path / "quiet.wav", 1.0))
+    first.mode("Manual")
+    first.connect()
+    first.until_heard()
+    page: Page = first.page.context.new_page()
+    page.goto(first.page.url)
+    second = Tab(page)
+    expect(second.status).to_contain_text("Connected")
+    expect(second.articles.first).to_contain_text("Hello!")
+    expect(second.page.get_by_role("alert")).to_contain_text("Another tab has the microphone")
+    expect(second.button("Push to talk")).to_be_disabled()
+    second.button("Use the microphone here").click()
+    expect(second.button("Push to talk")).to_be_enabled()
+    expect(first.button("Push to talk")).to_be_disabled()
+    expect(first.page.get_by_role("alert")).to_contain_text("Another tab has the microphone")
+    second.page.bring_to_front()
+    second.say("hello again")
+    second.until_heard()
+    assert second.errors == []
+    second.disconnect()
+
+
+def test_a_phone_holds_to_talk_by_touch(browse: Open, tmp_path: Path) -> None:
+    tab = browse(
+        recording(tmp_path / "time.wav", 3.0, "tell_me_the_time", 3.0),
+        viewport={"width": 375, "height": 667},
+        has_touch=True,
+        is_mobile=True,
+    )
+    assert tab.page.evaluate("document.documentElement.scrollWidth") <= 375
+    tab.page.get_by_text("Manual", exact=True).tap()
+    tab.button("Connect").tap()
+    expect(tab.status).to_contain_text("Connected")
+    tab.until_heard()
+    box = tab.button("Push to talk").bounding_box()
+    assert box
+    assert box["height"] >= 44
+    finger = tab.page.context.new_cdp_session(tab.page)
+    at = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+    finger.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [at]})
+    expect(tab.button("Push to talk")).to_have_attribute("aria-pressed", "true")
+    tab.until_level("Your", least=30)
+    tab.until_level("Your", most=5, for_ms=500)
+    finger.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [{"x": 20, "y": 20}]})
+    finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    expect(tab.button("Push to talk")).to_have_attribute("aria-pressed", "false")
+    expect(tab.log).to_contain_text("tell me the time")
+    picture(tab, "phone-talk")
+    for name in ("Events", "Tools", "Session", "Money"):
+        tab.page.get_by_role("tab", name=name).tap()
+        picture(tab, f"phone-{name.lower()}")
+        assert tab.page.evaluate("document.documentElement.scrollWidth") <= 375, name
+
+
+def test_a_refused_microphone_is_said_and_typing_works(browse: Open) -> None:
+    tab = browse(allow=False)
+    tab.connect()
+    expect(tab.page.get_by_role("alert")).to_contain_text("not allowed to use the microphone")
+    tab.say("hello there")
+    expect(tab.articles.last).to_contain_text("assistant")
+
+
+def test_a_server_that_is_not_there_leaves_a_true_state_and_a_next_step(browse: Open, tmp_path: Path) -> None:
+    with console_process(tmp_path, "--upstream", "http://127.0.0.1:9") as url:
+        tab = browse(url=url)
+        tab.button("Connect").click()
+        expect(tab.status).to_contain_text("Closed: could not connect")
+        expect(tab.page.get_by_role("alert")).to_contain_text("127.0.0.1:9")
+        tab.page.get_by_role("tab", name="Session").click()
+        tab.page.get_by_label("Use it").select_option("embedded")
+        tab.button("Use it").click()
+        expect(tab.page.get_by_text("embedded", exact=True)).to_be_visible()
+        tab.connect()
+        expect(tab.articles.first).to_contain_text("Hello!")
+        tab.disconnect()
+
+
+def test_beyond_this_machine_only_over_tls(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError), console_process(tmp_path, "--host", "0.0.0.0"):
+        pass
+
+
+def test_the_page_follows_the_browsers_language_and_theme(browse: Open, tmp_path: Path) -> None:
+    tab = browse(
+        recording(tmp_path / "quiet.wav", 1.0),
+        viewport={"width": 1440, "height": 900},
+        color_scheme="dark",
+    )
+    tab.connect()
+    tab.say("what is the weather in Seoul?")
+    expect(tab.region("get_weather")).to_contain_text("21.5 °C")
+    expect(tab.articles.last).to_contain_text("21.5")
+    picture(tab, "dark")
+    for name in ("Session", "Money"):
+        tab.page.get_by_role("tab", name=name).click()
+        picture(tab, f"dark-{name.lower()}")
+    expect(tab.page.get_by_text("$0.0000").first).to_be_visible()
+    tab.disconnect()
+    tab.button("한국어").click()
+    expect(tab.button("연결")).to_be_visible()
+    picture(tab, "dark-korean")
+    tab.button("English").click()
+    expect(tab.button("Connect")).to_be_visible()
+
+
+def test_a_korean_browser_gets_korean(playwright: Playwright, console: str) -> None:
+    browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+    try:
+        page = browser.new_context(locale="ko-KR").new_page()
+        page.goto(console)
+        expect(page.get_by_role("button", name="연결", exact=True)).to_be_visible()
+    finally:
+        browser.close()
