@@ -204,7 +204,9 @@ def _tool_phrases(tool: Tool, index: int, slots: dict[str, tuple[str, ...]]) -> 
             groups |= {slot.group} if ref == "<place>" else set()
     known = [(slot, refs[slot.name]) for slot in tool.slots if slot.name in refs]
     phrases = _acting(tool, known, index, slots) if _is_action(tool) else _asking(tool, known, index, slots)
-    return [*phrases, *(form for slot, ref in known for form in _answers(slot, ref))]
+    asked = any("] <place>" in phrase for phrase in phrases)
+    told = [form for slot, ref in known for form in _answers(slot, ref)]
+    return [*phrases, *(form for form in told if not (asked and "<place>" in form))]
 
 
 def _reference(slot: Slot, index: int, slots: dict[str, tuple[str, ...]]) -> str:
@@ -268,12 +270,14 @@ def _asking(tool: Tool, known: Sequence[_Known], index: int, slots: dict[str, tu
     likes = tuple(f"{head} like" for head in heads[:2])
     slots[name] = (*heads, *likes, f"tell me the {noun}", f"show me the {noun}", f"get the {noun}", f"and the {noun}")
     ask = f"<{name}>"
-    phrases = [
-        f"{ask} {_with(slot, ref)} [today]" if ref == "<place>" else f"{ask} {_with(slot, ref)}" for slot, ref in known
-    ]
-    phrases.append(ask)
-    if any(ref == "<place>" for _, ref in known):
-        phrases.append(f"{ask} in <place> and in <place>")
+    phrases = [ask]
+    for slot, ref in known:
+        if ref == "<place>" and not slot.role:
+            # One phrase for all ways to name a place, alone too: each mention of that slot copies thousands of words.
+            slots[f"in{name}"] = (*(f"{head} in" for head in slots[name]), *_OWN_SLOTS["lead"])
+            phrases.append(f"[<in{name}>] {ref} [and in <city>] [today]")
+        else:
+            phrases.append(f"{ask} {_with(slot, ref)}")
     if len(known) > 1:
         phrases.append(f"{ask} {' '.join(_with(slot, ref) for slot, ref in known)}")
     return phrases
