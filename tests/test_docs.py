@@ -63,4 +63,4 @@ def test_decisions_are_numbered_and_whole() -> None:
     )
     for page in pages:
         text = page.read_text()
-        assert all(part in text for part in ("**Context.**", "**Choice.**", "**Cost.**")), page.name
+        assert all(part in text for part in ("## Context", "## Choice", "## Cost")), page.name

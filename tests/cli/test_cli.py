@@ -1,4 +1,5 @@
-"""The commands as a user runs them: real processes (duologue.cli.main, duologue.cli.serve, duologue.cli.serving)."""
+"""The commands as a user runs them: real processes (duologue.cli.main, duologue.cli.serve, duologue.cli.serving,
+duologue.cli.engines, duologue.cli.console)."""
 
 from __future__ import annotations
 

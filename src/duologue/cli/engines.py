@@ -39,7 +39,7 @@ def _scripted(tokens_per_second: float | None) -> Any:
     return registry.create("llm", "scripted", **pace)
 
 
-def _http(kind: str, url: str | None, model: str | None, **options: Any) -> Any:
+def _http(kind: registry.Kind, url: str | None, model: str | None, **options: Any) -> Any:
     if not url:
         return None
     if model:
