@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import socket
@@ -20,6 +21,7 @@ from playwright.sync_api import Locator, Page, expect
 CLIPS = Path(__file__).parent.parent / "clips"
 PICTURES = Path(__file__).parents[2] / ".cache" / "pictures"
 RATE_HZ = 16_000
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
 FLAGS = [
     "--no-sandbox",
     "--use-fake-device-for-media-stream",
@@ -74,7 +76,11 @@ def console_process(folder: Path, *arguments: str) -> Iterator[str]:
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "duologue.cli.main", "console", "--port", str(port), "--no-browser"]
     process = subprocess.Popen(
-        [*command, "--sessions", str(folder / "sessions"), *arguments], cwd=folder, stdout=subprocess.PIPE, text=True
+        [*command, "--sessions", str(folder / "sessions"), *arguments],
+        cwd=folder,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         assert process.stdout is not None

@@ -82,7 +82,7 @@ def test_a_phone_holds_to_talk_by_touch(browse: Open, tmp_path: Path) -> None:
         is_mobile=True,
     )
     assert tab.page.evaluate("document.documentElement.scrollWidth") <= 375
-    tab.page.get_by_text("Manual", exact=True).tap()
+    tab.page.get_by_role("radiogroup", name="Turn detection").get_by_text("Manual").tap()
     tab.button("Connect").tap()
     expect(tab.status).to_contain_text("Connected")
     tab.until_heard()
@@ -127,11 +127,7 @@ def test_a_server_that_is_not_there_leaves_a_true_state_and_a_next_step(browse: 
         tab.connect()
         expect(tab.articles.first).to_contain_text("Hello!")
         tab.disconnect()
-
-
-def test_beyond_this_machine_only_over_tls(tmp_path: Path) -> None:
-    with pytest.raises(AssertionError), console_process(tmp_path, "--host", "0.0.0.0"):
-        pass
+        tab.page.close()  # before its server goes
 
 
 def test_the_page_follows_the_browsers_language_and_theme(browse: Open, tmp_path: Path) -> None:

@@ -69,7 +69,11 @@ class Capture extends AudioWorkletProcessor {
     super();
     this.port.onmessage = (message) => {
       const { port, open, talk } = message.data as { port?: MessagePort; open?: boolean; talk?: boolean };
-      if (port) this.out = port;
+      if (port) {
+        this.out = port;
+        // The button may have gone down before there was a way to say so.
+        if (this.open && this.talk) port.postMessage(frame(PRESS));
+      }
       if (open !== undefined) this.gate(open, talk ?? false);
     };
   }

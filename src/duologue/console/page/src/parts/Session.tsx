@@ -15,15 +15,15 @@ function change(field: Field, value: unknown): void {
 /** What the server says it does: differs from the wish while an update is on its way, or for good if it was refused. */
 function InForce({ field }: { field: Field }) {
   const now = session.value?.effective;
-  if (!now) return <output class="faint">–</output>;
+  if (!now) return <span class="force faint">–</span>;
   const value = now[field];
   const wanted = session.value?.wanted[field];
   const text = value === null ? "–" : String(value);
   const short = text.length > 80 ? `${text.slice(0, 80)}…` : text;
   return (
-    <output class={wanted !== null && wanted !== value ? "differs" : ""} title={text}>
+    <span class={`force ${wanted !== null && wanted !== value ? "differs" : ""}`} title={text}>
       {short}
-    </output>
+    </span>
   );
 }
 
