@@ -121,7 +121,7 @@ def test_a_server_that_is_not_there_leaves_a_true_state_and_a_next_step(browse: 
         expect(tab.status).to_contain_text("Closed: could not connect")
         expect(tab.page.get_by_role("alert")).to_contain_text("127.0.0.1:9")
         tab.page.get_by_role("tab", name="Session").click()
-        tab.page.get_by_label("Use it").select_option("embedded")
+        tab.page.get_by_label("Who answers").select_option("embedded")
         tab.button("Use it").click()
         expect(tab.page.get_by_text("embedded", exact=True)).to_be_visible()
         tab.connect()

@@ -100,6 +100,7 @@ const TEXT = {
   address: ["Address", "주소"],
   model: ["Model", "모델"],
   use: ["Use it", "사용"],
+  who: ["Who answers", "응답자"],
   noKey: [
     "No key: put OPENAI_API_KEY into .env or the environment, or start with --upstream openai.",
     "키 없음: .env나 환경 변수에 OPENAI_API_KEY를 넣거나 --upstream openai로 시작하세요.",

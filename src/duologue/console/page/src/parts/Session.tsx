@@ -19,17 +19,17 @@ function InForce({ field }: { field: Field }) {
   const value = now[field];
   const wanted = session.value?.wanted[field];
   const text = value === null ? "–" : String(value);
-  const short = text.length > 80 ? `${text.slice(0, 80)}…` : text;
   return (
-    <span class={`force ${wanted !== null && wanted !== value ? "differs" : ""}`} title={text}>
-      {short}
+    <span class={`force ${wanted !== null && value !== null && wanted !== value ? "differs" : ""}`} title={text}>
+      {text}
     </span>
   );
 }
 
-function Line({ field, label, children }: { field: Field; label: string; children: preact.ComponentChildren }) {
+function Line(props: { field: Field; label: string; tall?: boolean; children: preact.ComponentChildren }) {
+  const { field, label, children } = props;
   return (
-    <div class="setting">
+    <div class={props.tall ? "setting tall" : "setting"}>
       <label for={`set-${field}`}>{label}</label>
       {children}
       <InForce field={field} />
@@ -104,7 +104,7 @@ function Upstream() {
     <form class="card upstream" onSubmit={(event) => void use(event)}>
       <h3>{t("upstream")}</h3>
       <div class="setting two">
-        <label for="up-kind">{t("use")}</label>
+        <label for="up-kind">{t("who")}</label>
         <select id="up-kind" value={chosen} onChange={(event) => setKind(event.currentTarget.value as "embedded")}>
           {(["embedded", "openai", "url"] as const).map((name) => (
             <option key={name} value={name}>
@@ -154,12 +154,7 @@ export function Session() {
       <h2>{t("session")}</h2>
       <Upstream />
       <div class="card settings" role="group" aria-label={t("session")}>
-        <div class="setting legend" aria-hidden="true">
-          <span>{t("field")}</span>
-          <span>{t("yours")}</span>
-          <span>{t("effective")}</span>
-        </div>
-        <Line field="instructions" label={t("instructions")}>
+        <Line field="instructions" label={t("instructions")} tall>
           <textarea
             id="set-instructions"
             rows={4}
@@ -167,6 +162,11 @@ export function Session() {
             onChange={(event) => change("instructions", event.currentTarget.value)}
           />
         </Line>
+        <div class="setting legend" aria-hidden="true">
+          <span>{t("field")}</span>
+          <span>{t("yours")}</span>
+          <span>{t("effective")}</span>
+        </div>
         <Line field="voice" label={t("voice")}>
           <input
             id="set-voice"
