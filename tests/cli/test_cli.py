@@ -64,6 +64,12 @@ def test_every_engine_option_is_offered() -> None:
     assert all(f"--{kind}-url" in out.stdout for kind in ("llm", "stt", "tts")), engines.__name__
 
 
+def test_an_address_without_a_model_is_asked_for_one() -> None:
+    out = run("serve", "--llm-url", "http://127.0.0.1:1/v1")
+    assert out.returncode == 1
+    assert out.stderr.strip().startswith("duologue: --llm-url needs --llm-model")
+
+
 def test_serve_does_not_listen_to_strangers() -> None:
     out = run("serve", "--host", "0.0.0.0")
     assert out.returncode != 0

@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 from duologue.engines import registry
+from duologue.errors import ConfigError
 from duologue.server.runner import Engines
 
 
@@ -42,6 +43,7 @@ def _scripted(tokens_per_second: float | None) -> Any:
 def _http(kind: registry.Kind, url: str | None, model: str | None, **options: Any) -> Any:
     if not url:
         return None
-    if model:
-        options["model"] = model
-    return registry.create(kind, "openai", url=url, key=os.environ.get(f"DUOLOGUE_{kind.upper()}_KEY"), **options)
+    if not model:
+        raise ConfigError(f"--{kind}-url needs --{kind}-model: the name of the model to ask for there")
+    key = os.environ.get(f"DUOLOGUE_{kind.upper()}_KEY")
+    return registry.create(kind, "openai", url=url, model=model, key=key, **options)

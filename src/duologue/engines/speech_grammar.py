@@ -16,6 +16,10 @@ _TOKEN = re.compile(r"<[^<>]*>|[\[\]]|[^\s\[\]<>]+")
 _SILENT = re.compile(r"[^a-z'\-]")
 
 
+_ALSO_SAID = {"seoul": ("S IY OW L", "S EY OW L", "S EH OW L")}
+"""Pronunciations that the dictionary lacks: it knows Seoul only as a homophone of "soul"."""
+
+
 class Grammar(Struct, frozen=True, kw_only=True):
     """What a decoder needs; `jsgf` is None where the hints leave nothing to say, and the language model serves."""
 
@@ -44,6 +48,8 @@ def pronunciations() -> Mapping[str, tuple[str, ...]]:
         entry, _, phones = line.partition(" ")
         word = entry.partition("(")[0]
         known[word] = (*known.get(word, ()), phones)
+    for word, more in _ALSO_SAID.items():
+        known[word] = (*known[word], *more)
     return known
 
 

@@ -36,7 +36,7 @@ class ScriptedLlm:
         *,
         tokens_per_second: float = 0.0,
         now: Callable[[], datetime] = local_time,
-        hint_places: int = 1000,
+        hint_places: int = 800,
     ) -> None:
         self._pause_s = 1 / tokens_per_second if tokens_per_second > 0 else 0.0
         self._now = now
