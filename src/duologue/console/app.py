@@ -28,30 +28,37 @@ STATIC = Path(__file__).parent / "static"
 MAX_BODY_BYTES = 1_000_000
 
 
-def create_app(call: Call, hub: Hub, gate: Gate) -> Starlette:
-    """The ASGI app around one call. It starts the call's embedded server and ends the call when it shuts down."""
-    api = Api(call)
+class _Pages:
+    """The endpoints around one call."""
 
-    async def index(request: Request) -> Response:
+    def __init__(self, call: Call, hub: Hub) -> None:
+        self._call = call
+        self._hub = hub
+        self._api = Api(call)
+
+    async def index(self, request: Request) -> Response:
+        """The page."""
         page = STATIC / "index.html"
         if not page.is_file():
             return PlainTextResponse("The page is not built: run python tools/build_page.py\n", status_code=503)
         return FileResponse(page)
 
-    async def command(request: Request) -> Response:
+    async def command(self, request: Request) -> Response:
+        """One command of the page."""
         try:
             length = int(request.headers.get("content-length", "0"))
         except ValueError:
             length = MAX_BODY_BYTES + 1
         if length > MAX_BODY_BYTES:
             return PlainTextResponse("too long\n", status_code=413)
-        return await api.run(request.path_params["name"], await request.body())
+        return await self._api.run(request.path_params["name"], await request.body())
 
-    async def feed(socket: WebSocket) -> None:
+    async def feed(self, socket: WebSocket) -> None:
+        """What happens, to one tab."""
         await socket.accept()
         query = socket.query_params
         rev = query.get("rev", "0")
-        viewer = await hub.join(query.get("viewer", ""), int(rev) if rev.isdecimal() and len(rev) < 16 else 0)
+        viewer = await self._hub.join(query.get("viewer", ""), int(rev) if rev.isdecimal() and len(rev) < 16 else 0)
 
         async def listen() -> None:
             async for text in socket.iter_text():
@@ -61,30 +68,37 @@ def create_app(call: Call, hub: Hub, gate: Gate) -> Starlette:
                         viewer.look_for(wish["filter"][:200])
 
         try:
-            await _until_first_ends(listen(), hub.follow(viewer, call.feed, socket, query.get("epoch", "")))
+            following = self._hub.follow(viewer, self._call.feed, socket, query.get("epoch", ""))
+            await _until_first_ends(listen(), following)
         finally:
-            hub.leave(viewer)
-            call.viewer_left(viewer.name)
+            self._hub.leave(viewer)
+            self._call.viewer_left(viewer.name)
 
-    async def audio(socket: WebSocket) -> None:
+    async def audio(self, socket: WebSocket) -> None:
+        """Microphone and loudspeaker of the tab that has them."""
         await socket.accept()
         name = socket.query_params.get("viewer", "")
-        if not name or name != call.owner:
+        if not name or name != self._call.owner:
             await socket.close(TAKEN_OVER, "another tab has the microphone")
             return
         speaker = Speaker(socket)
-        await call.attach(speaker)
+        await self._call.attach(speaker)
 
         async def listen() -> None:
             async for frame in socket.iter_bytes():
                 seen = sound.parse(frame)
-                if seen is not None and call.speaker is speaker:
-                    await call.hear(seen)
+                if seen is not None and self._call.speaker is speaker:
+                    await self._call.hear(seen)
 
         try:
             await _until_first_ends(listen(), speaker.run())
         finally:
-            await call.detach(speaker)
+            await self._call.detach(speaker)
+
+
+def create_app(call: Call, hub: Hub, gate: Gate) -> Starlette:
+    """The ASGI app around one call. It starts the call's embedded server and ends the call when it shuts down."""
+    pages = _Pages(call, hub)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -92,10 +106,10 @@ def create_app(call: Call, hub: Hub, gate: Gate) -> Starlette:
             yield
 
     routes = [
-        Route("/", index),
-        Route("/api/{name:path}", command, methods=["POST"]),
-        WebSocketRoute("/ws/feed", feed),
-        WebSocketRoute("/ws/audio", audio),
+        Route("/", pages.index),
+        Route("/api/{name:path}", pages.command, methods=["POST"]),
+        WebSocketRoute("/ws/feed", pages.feed),
+        WebSocketRoute("/ws/audio", pages.audio),
         Mount("/", StaticFiles(directory=STATIC, check_dir=False)),
     ]
     return Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(Guard, gate=gate)])

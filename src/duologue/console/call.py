@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from duologue.clock import monotonic_ms
 from duologue.console import frames, sound
 from duologue.console import items as item_views
 from duologue.console import settings as session_settings
+from duologue.console.chores import Chores
 from duologue.console.embedded import Embedded
 from duologue.console.feed import Feed
 from duologue.console.hub import Hub, Speaker
@@ -75,10 +76,7 @@ class Call:
         self._upstream = config.upstream
         self._settings = session_settings.DEFAULTS
         self._effective: Settings | None = None
-        self._state = CallView(
-            state="idle", reason="", number=0, started_unix_ms=0, mode="manual", owner="", recording=False,
-            user_speaking=False, responding=False, session_file="",
-        )  # fmt: skip
+        self._state = CallView()
         self._tools = ConsoleTools(self._show_tools, weather_url=config.weather_url)
         self._purse = Purse()
         self._voice = Voice(self._truncate)
@@ -86,8 +84,7 @@ class Call:
         self._trace: Trace | None = None
         self._task: asyncio.Task[None] | None = None
         self._why = ""
-        self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._jobs: set[asyncio.Task[None]] = set()
+        self._chores = Chores()
         self._turn_bytes = 0
         self.feed.show("call", self._state)
         self._show_upstream()
@@ -146,10 +143,9 @@ class Call:
         self._purse = Purse(budget_usd=self._purse.budget_usd)
         self._show_money()
         self._why = ""
-        self._update(
-            state="connecting", reason="", number=self._state.number + 1, owner=viewer, recording=False,
-            user_speaking=False, responding=False,
-        )  # fmt: skip
+        number = self._state.number + 1
+        self._state = CallView(state="connecting", number=number, owner=viewer, mode=self._state.mode)
+        self._update()
         self._task = asyncio.create_task(self._hold(key), name="console-call")
 
     async def disconnect(self, reason: str = "") -> None:
@@ -164,7 +160,7 @@ class Call:
         """The tab `viewer` takes microphone and loudspeaker over from whichever has them."""
         if not self._hub.present(viewer):
             raise Refused("unknown-tab", "This tab is not connected to the console.", "Load the page again.")
-        self._cancel("away")
+        self._chores.cancel("away")
         old, self._voice.speaker = self._voice.speaker, None
         self._update(owner=viewer, recording=False)
         if old is not None:
@@ -215,7 +211,7 @@ class Call:
 
     async def attach(self, speaker: Speaker) -> None:
         """The owner's page can play now; what was said and not heard yet is said to it."""
-        self._cancel("away")
+        self._chores.cancel("away")
         old = self._voice.speaker
         self._voice.attach(speaker)
         if old is not None:
@@ -234,7 +230,7 @@ class Call:
     def viewer_left(self, name: str) -> None:
         """A tab is gone; a call without its tab ends after a while, in which it may come back or another take over."""
         if name == self.owner and not self._hub.present(name) and self._state.state in ("connecting", "connected"):
-            self._after("away", AWAY_SECONDS, lambda: self.disconnect("its page was closed"))
+            self._chores.after("away", AWAY_SECONDS, lambda: self.disconnect("its page was closed"))
 
     async def hear(self, seen: sound.PageFrame) -> None:
         """A frame of the page: sound, a report of what was heard, or the button."""
@@ -295,7 +291,7 @@ class Call:
 
         if self._trace is not None:
             self._trace.note("heard", [msgspec.to_builtins(cut) for cut in cuts])
-        self._do(tell(), "truncate")
+        self._chores.do(tell(), "truncate")
 
     # --- what the line tells ----------------------------------------------------------------------------------
 
@@ -342,13 +338,13 @@ class Call:
         """A response is done: its usage goes on the bill; a spent budget ends the call with a goodbye."""
         self._purse.add(response, model=self._line.model if self._line else "", local=self._upstream.kind == "embedded")
         self._show_money()
-        if "farewell" in self._timers:
+        if self._chores.due("farewell"):
             seconds = self._voice.pending_ms / 1000 + 0.5
-            self._after("farewell", seconds, lambda: self.disconnect("the budget is spent"))
+            self._chores.after("farewell", seconds, lambda: self.disconnect("the budget is spent"))
         elif self._purse.exhausted and self._line is not None:
             self.notices.add("budget", "The budget is spent; the call ends.", "Raise it and connect again.")
-            self._after("farewell", FAREWELL_SECONDS, lambda: self.disconnect("the budget is spent"))
-            self._do(self._line.farewell(), "farewell")
+            self._chores.after("farewell", FAREWELL_SECONDS, lambda: self.disconnect("the budget is spent"))
+            self._chores.do(self._line.farewell(), "farewell")
 
     def failed(self, code: str, cause: str, step: str) -> None:
         """The server had a problem that the user should know of."""
@@ -384,11 +380,8 @@ class Call:
             await self._hang_up(reason)
 
     async def _hang_up(self, reason: str) -> None:
-        for name in tuple(self._timers):
-            self._cancel(name)
+        self._chores.close()
         self._voice.close()
-        for job in tuple(self._jobs):
-            job.cancel()
         try:
             if self._line is not None:
                 await self._line.close()
@@ -414,33 +407,6 @@ class Call:
         if self._line is None or self._state.state != "connected":
             raise Refused("not-connected", "There is no call.", "Connect first.")
         return self._line
-
-    def _after(self, name: str, seconds: float, act: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self._cancel(name)
-
-        def due() -> None:
-            self._timers.pop(name, None)
-            # Not one of the call's own jobs: those are cancelled when the call ends, which this one does.
-            self._ending = asyncio.create_task(act(), name=f"console-{name}")
-
-        self._timers[name] = asyncio.get_running_loop().call_later(seconds, due)
-
-    def _cancel(self, name: str) -> None:
-        if timer := self._timers.pop(name, None):
-            timer.cancel()
-
-    def _do(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Send something from a place that must not wait; a connection that has just ended is no news."""
-
-        async def run() -> None:
-            try:
-                await work
-            except DuologueError as problem:
-                log.debug("%s: %s", name, problem)
-
-        job = asyncio.create_task(run(), name=f"console-{name}")
-        self._jobs.add(job)
-        job.add_done_callback(self._jobs.discard)
 
     # --- showing ----------------------------------------------------------------------------------------------
 

@@ -100,7 +100,10 @@ class Hub:
                 frame = msgspec.structs.replace(frame, hits=hits, you=None if greeted else viewer.name)
             greeted = True
             await socket.send_text(encode(frame))
-            if frame.rev < feed.rev or hits is not None:
+            if frame.rev < feed.rev:
+                viewer.wake.set()  # a long log comes in pieces, as fast as the page takes them
+                continue
+            if hits is not None:
                 viewer.wake.set()
             await asyncio.sleep(1 / FRAMES_PER_SECOND)
 

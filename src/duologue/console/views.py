@@ -116,16 +116,16 @@ class UpstreamView(Struct, frozen=True, kw_only=True):
 class CallView(Struct, frozen=True, kw_only=True):
     """The connection as it truly is. `owner` is the viewer that has the microphone, empty while nobody has it."""
 
-    state: CallState
-    reason: str
-    number: int
-    started_unix_ms: int
-    mode: Mode
-    owner: str
-    recording: bool
-    user_speaking: bool
-    responding: bool
-    session_file: str
+    state: CallState = "idle"
+    reason: str = ""
+    number: int = 0
+    started_unix_ms: int = 0
+    mode: Mode = "manual"
+    owner: str = ""
+    recording: bool = False
+    user_speaking: bool = False
+    responding: bool = False
+    session_file: str = ""
 
 
 class TurnCost(Struct, frozen=True, kw_only=True):
