@@ -46,7 +46,7 @@ def test_a_piece_is_a_forgery(payload: bytes, data: st.DataObject) -> None:
     assert unseal(token + token[:length] + "A", key=KEY, now_s=0) == "forged"
 
 
-@given(st.binary(min_size=1, max_size=40).filter(lambda key: key.rstrip(b"\0") != KEY))  # HMAC pads keys with zeros
+@given(st.binary(min_size=1, max_size=40).filter(lambda key: key.rstrip(b"\0") != KEY))  # HMAC pads with zeros
 def test_another_key_is_a_forgery(other: bytes) -> None:
     token = seal(b"{}", key=other, nonce=NONCE, expires_at=100)
     assert unseal(token, key=KEY, now_s=0) == "forged"
