@@ -37,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = options.run(options)
         return code
     except ImportError as error:
+        if (error.name or "").startswith("duologue"):
+            raise
         extra = "console" if wanted == "console" else "server"
         print(f"duologue: {error.name} is not installed. Run: pip install 'duologue[{extra}]'", file=sys.stderr)
         return 2
