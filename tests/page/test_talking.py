@@ -122,3 +122,21 @@ def test_the_mouse_may_leave_the_button_and_still_releases(browse: Open, tmp_pat
     expect(push).to_have_attribute("aria-pressed", "false")
     tab.say("hello")
     expect(tab.articles.last).to_contain_text("assistant")
+
+
+def test_a_language_that_the_embedded_recognizer_lacks_is_said_with_the_remedy(browse: Open, tmp_path: Path) -> None:
+    tab = browse(recording(tmp_path / "hello.wav", 5.0, "hello", 2.0), viewport={"width": 1440, "height": 900})
+    tab.mode("VAD")
+    tab.page.get_by_role("tab", name="Session").click()
+    language = tab.page.get_by_role("group", name="Session").get_by_label("Spoken language")
+    language.fill("ko")
+    language.press("Tab")
+    tab.connect()
+    alert = tab.page.get_by_role("alert")
+    expect(alert).to_contain_text("--stt-url")
+    expect(tab.articles.filter(has_text="--stt-url")).to_have_count(1)
+    picture(tab, "banner")
+    alert.get_by_role("button", name="Close").first.click()
+    expect(alert).not_to_contain_text("--stt-url")
+    language.fill("")
+    language.press("Tab")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from duologue.server.runner import RealtimeServer
 from duologue.transports.base import EventTransport
 from duologue.transports.memory import memory_pair
+
+log = logging.getLogger(__name__)
 
 
 class Embedded:
@@ -38,7 +41,15 @@ class Embedded:
         assert self._starting is not None, "open() belongs inside running()"
         await asyncio.shield(self._starting)
         ours, theirs = memory_pair()
-        session = asyncio.create_task(self._server.serve(theirs, model=model), name="embedded-session")
+        session = asyncio.create_task(self._hold(theirs, model), name="embedded-session")
         self._sessions.add(session)
         session.add_done_callback(self._sessions.discard)
         return ours
+
+    async def _hold(self, theirs: EventTransport, model: str) -> None:
+        try:
+            await self._server.serve(theirs, model=model)
+        except Exception:
+            log.exception("the embedded server's session ended by a defect")
+        finally:
+            await theirs.close(1011, "the embedded server's session has ended")

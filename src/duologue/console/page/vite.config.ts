@@ -9,6 +9,7 @@ export default defineConfig({
     target: "es2022",
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0,
+    license: { fileName: "licenses.md" },
     rollupOptions: {
       input: {
         index: "index.html",
