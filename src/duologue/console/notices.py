@@ -9,7 +9,7 @@ SHOWN = 4
 
 
 class Notices:
-    """At most four at a time; the same one again replaces the older."""
+    """At most four at a time; the same cause again replaces the older."""
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
@@ -20,7 +20,7 @@ class Notices:
     def add(self, code: str, cause: str, step: str) -> None:
         """Show a problem."""
         self._count += 1
-        others = [banner for banner in self._banners if (banner.code, banner.cause) != (code, cause)]
+        others = [banner for banner in self._banners if banner.cause != cause]
         self._show(tuple([*others, BannerView(id=self._count, code=code, cause=cause, step=step)][-SHOWN:]))
 
     def close(self, banner_id: int) -> None:

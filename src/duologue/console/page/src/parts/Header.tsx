@@ -58,7 +58,9 @@ async function command(name: "connect" | "disconnect" | "take"): Promise<void> {
 
 export function Header() {
   const now = call.value;
-  const lamp = linked.value === "lost" ? "closed" : (now?.state ?? "idle");
+  // Red is for what ended by itself; who hung up knows why.
+  const hungUp = now?.state === "closed" && !now.reason;
+  const lamp = linked.value === "lost" ? "closed" : hungUp ? "idle" : (now?.state ?? "idle");
   return (
     <header>
       <h1>
