@@ -28,6 +28,7 @@ from duologue.engines.base import (
 from duologue.errors import EngineError
 from duologue.protocol.items import Message, text_of
 from duologue.server.http import create_app
+from duologue.server.limits import MAX_FRAME_BYTES
 from duologue.server.runner import Engines, RealtimeServer
 
 FRAME_BYTES = 48 * 32
@@ -186,7 +187,14 @@ def types(events: list[dict[str, Any]]) -> list[str]:
 async def serving(server: RealtimeServer) -> AsyncIterator[str]:
     """The server on a free loopback port; gives the address of its WebSocket."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(create_app(server), ws="websockets-sansio", lifespan="on", log_level="warning")
+    config = uvicorn.Config(
+        create_app(server),
+        ws="websockets-sansio",
+        ws_max_size=MAX_FRAME_BYTES,
+        ws_per_message_deflate=False,
+        lifespan="on",
+        log_level="warning",
+    )
     host = uvicorn.Server(config)
     config.load()
     host.lifespan = config.lifespan_class(config)

@@ -14,9 +14,7 @@ import uvicorn
 from msgspec import Struct
 
 from duologue.errors import ConfigError, DuologueError
-
-MAX_FRAME_BYTES = 32 * 1024 * 1024
-"""One append may bring 15 MiB of audio, a third more as base64."""
+from duologue.server.limits import MAX_FRAME_BYTES
 
 
 class Address(Struct, frozen=True, kw_only=True):

@@ -45,7 +45,7 @@ class AsgiTransport:
         while self._closed is None:
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
-                self._closed = TransportClosed(message.get("code") or 1005, message.get("reason") or "")
+                self._closed = self._closed or TransportClosed(message.get("code") or 1005, message.get("reason") or "")
             elif message.get("text") is not None:
                 yield message["text"]
             else:

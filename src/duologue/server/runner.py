@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, assert_never
 
 from msgspec import Struct
@@ -14,22 +14,23 @@ from duologue.clock import Clock, monotonic_ms, unix_s
 from duologue.engines.base import Llm, Stt, SttSettings, Transcript, Tts, Utterance, Vad, VadStream
 from duologue.errors import ProtocolError, TransportClosed
 from duologue.ids import IdSource, random_id
-from duologue.protocol.codec import decode_client_event, encode
+from duologue.protocol.client_events import InputAudioBufferAppend
+from duologue.protocol.session import AnySession
 from duologue.server import commands as do
 from duologue.server import inputs as seen
-from duologue.server.config import default_session
+from duologue.server.config import default_session, updated
+from duologue.server.connection import Connection, Dialect
 from duologue.server.generation import explain, generate
+from duologue.server.limits import Limits
 from duologue.server.session import Session
-from duologue.transports.base import BinaryFrame, EventTransport
+from duologue.server.tally import Meter, Tally
+from duologue.server.weighed import WeighedQueue
+from duologue.transports.base import EventTransport
 
 log = logging.getLogger(__name__)
 
 INBOX_SIZE = 256
 """Inputs that may wait for the machine; a faster sender waits with them."""
-OUTBOX_SIZE = 512
-SLOW_READER_SECONDS = 30.0
-"""A client that takes no event for this long, while the outbox is full, is cut off."""
-HANGUP_SECONDS = 5.0
 
 
 class Engines(Struct, frozen=True, kw_only=True):
@@ -44,11 +45,46 @@ class Engines(Struct, frozen=True, kw_only=True):
 class RealtimeServer:
     """Holds the engines and serves any number of sessions, each over its own transport."""
 
-    def __init__(self, engines: Engines, *, new_id: IdSource = random_id, clock: Clock = monotonic_ms) -> None:
+    def __init__(
+        self,
+        engines: Engines,
+        *,
+        limits: Limits | None = None,
+        meter: Meter | None = None,
+        new_id: IdSource = random_id,
+        clock: Clock = monotonic_ms,
+    ) -> None:
+        self.limits = limits or Limits()
+        self.meter = meter or Meter()
+        self.draining = False
         self._engines = engines
         self._new_id = new_id
         self._clock = clock
-        self.sessions = 0
+        self._shells: set[_SessionShell] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @property
+    def sessions(self) -> int:
+        """Sessions that are open now."""
+        return len(self._shells)
+
+    @property
+    def full(self) -> bool:
+        """True if no further session is wanted; it is for the caller of `serve` to refuse it."""
+        return self.limits.max_sessions is not None and self.sessions >= self.limits.max_sessions
+
+    @property
+    def responder(self) -> str:
+        """The name of the engine that answers."""
+        return self._engines.llm.name
+
+    def waiting(self) -> Waiting:
+        """How much waits in the queues of all sessions."""
+        return Waiting(
+            inputs=sum(shell.inputs for shell in self._shells),
+            outbox_bytes=sum(shell.connection.waiting_bytes for shell in self._shells),
+        )
 
     async def start(self) -> None:
         """Start the engines, side by side. Raises the first one's error, with its remedy."""
@@ -74,93 +110,129 @@ class RealtimeServer:
         finally:
             await self.close()
 
-    async def serve(self, transport: EventTransport, *, model: str) -> None:
-        """Hold one session until either side ends it. Cancelling it closes the connection with 1001."""
+    async def serve(
+        self, transport: EventTransport, *, model: str, dialect: Dialect = "ga", initial: AnySession | None = None
+    ) -> None:
+        """Hold one session until either side ends it. Cancelling it closes the connection with 1001.
+
+        `initial`: settings that apply from the start, as if they had been the client's first update. Raises
+        ProtocolError, with nothing sent, where they cannot be applied.
+        """
         session_id = self._new_id("sess")
         settings = default_session(session_id=session_id, model=model, now_s=unix_s())
+        if initial is not None:
+            settings = updated(settings, initial, has_spoken=False)
         machine = Session(settings, new_id=self._new_id, now_ms=self._clock(), frame_ms=self._engines.vad.frame_ms)
-        self.sessions += 1
+        tally = Tally(session_id, dialect, self.meter, self._clock())
+        connection = Connection(transport, dialect, self.limits, tally, self._clock)
+        shell = _SessionShell(machine, connection, self._engines, self.limits, self._clock)
+        self._shells.add(shell)
+        self._empty.clear()
         try:
-            await _SessionShell(machine, transport, self._engines, self._clock).run()
+            await shell.run()
         finally:
-            self.sessions -= 1
+            self._shells.discard(shell)
+            if not self._shells:
+                self._empty.set()
+            why = connection.closed or TransportClosed(1001, "going away", by="server")
+            tally.end(f"{why.by}: {why.code}{f' {why.reason}' if why.reason else ''}", self._clock())
+
+    async def drain(self, grace_s: float) -> None:
+        """Let the sessions that run come to their end, for `grace_s` seconds at most; then close them with 1001."""
+        self.draining = True
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._empty.wait(), grace_s)
+        for shell in tuple(self._shells):
+            shell.stop(TransportClosed(1001, "the server is shutting down", by="server"))
+        await self._empty.wait()
+
+
+class Waiting(Struct, frozen=True, kw_only=True):
+    """What waits in a server's queues."""
+
+    inputs: int
+    outbox_bytes: int
 
 
 class _SessionShell:
     """Carries out what one session machine commands."""
 
-    def __init__(self, machine: Session, transport: EventTransport, engines: Engines, clock: Clock) -> None:
+    def __init__(
+        self, machine: Session, connection: Connection, engines: Engines, limits: Limits, clock: Clock
+    ) -> None:
+        self.connection = connection
         self._machine = machine
-        self._transport = transport
         self._engines = engines
+        self._limits = limits
         self._clock = clock
-        self._inbox: asyncio.Queue[seen.Input | None] = asyncio.Queue(INBOX_SIZE)
-        self._outbox: asyncio.Queue[bytes | do.Hangup] = asyncio.Queue(OUTBOX_SIZE)
+        self._inbox: WeighedQueue[seen.Input | None] = WeighedQueue(
+            items=INBOX_SIZE, weight=limits.inbox_bytes, weigh=_sound_bytes
+        )
+        self._stopped: asyncio.Future[TransportClosed] = asyncio.get_running_loop().create_future()
         self._detector: VadStream | None = None
         self._utterances: dict[str, tuple[Utterance, asyncio.Task[None]]] = {}
         self._models: dict[str, asyncio.Task[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms: int | None = None
 
+    @property
+    def inputs(self) -> int:
+        """Inputs that wait to be handled."""
+        return self._inbox.qsize()
+
+    def stop(self, why: TransportClosed) -> None:
+        """End the session, whatever it is doing."""
+        if not self._stopped.done():
+            self._stopped.set_result(why)
+
     async def run(self) -> None:
         """Until the connection ends."""
+        why = TransportClosed(1001, "going away", by="server")
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
                 workers = [
                     group.create_task(self._read(), name="session-reader"),
-                    group.create_task(self._write(), name="session-writer"),
+                    group.create_task(self.connection.write(), name="session-writer"),
+                    group.create_task(self._stop(), name="session-stopper"),
                 ]
                 await self._act(workers)
         except* TransportClosed as closed:
-            log.debug("session ended: %s", closed.exceptions[0])
+            why = _first(closed)
+            log.debug("session ended: %s", why)
         except* Exception as failures:
             log.error("session ended by a defect", exc_info=failures)
-            await self._transport.close(1011, "internal error")
+            why = TransportClosed(1011, "internal error", by="server")
         finally:
             if self._timer:
                 self._timer.cancel()
-            await asyncio.shield(self._transport.close(1001, "going away"))
+            await asyncio.shield(self.connection.close(why.code, why.reason))
 
     async def _act(self, workers: list[asyncio.Task[None]]) -> None:
         await self._carry_out(self._machine.open())
         while (happened := await self._inbox.get()) is not None:
-            await self._carry_out(self._machine.handle(happened, self._clock()))
+            await self._carry_out(self._machine.handle(self._bounded(happened), self._clock()))
             self._set_timer()
         for task in [*workers, *self._models.values(), *(task for _, task in self._utterances.values())]:
             task.cancel()
 
-    # --- the connection --------------------------------------------------------------------------------------
-
     async def _read(self) -> None:
-        async for frame in self._transport:
-            if isinstance(frame, BinaryFrame):
-                error = ProtocolError("Binary frames are not supported: send JSON text.", code="invalid_event")
-                await self._inbox.put(seen.ClientErred(error=error))
-                continue
-            try:
-                happened: seen.Input = seen.ClientSent(event=decode_client_event(frame))
-            except ProtocolError as error:
-                happened = seen.ClientErred(error=error)
-            await self._inbox.put(happened)
+        await self.connection.read(self._inbox.put)
         await self._inbox.put(None)
 
-    async def _write(self) -> None:
-        while True:
-            frame = await self._outbox.get()
-            if isinstance(frame, do.Hangup):
-                await asyncio.wait_for(self._transport.close(frame.code, frame.reason), HANGUP_SECONDS)
-                return
-            await self._transport.send(frame)
+    async def _stop(self) -> None:
+        raise await self._stopped
 
-    async def _send(self, frame: bytes | do.Hangup) -> None:
-        try:
-            self._outbox.put_nowait(frame)
-        except asyncio.QueueFull:
-            try:
-                await asyncio.wait_for(self._outbox.put(frame), SLOW_READER_SECONDS)
-            except TimeoutError:
-                raise TransportClosed(1008, "the client reads too slowly", by="server") from None
+    def _bounded(self, happened: seen.Input) -> seen.Input:
+        """The same, or a refusal where a client keeps appending sound and never commits it."""
+        match happened:
+            case seen.ClientSent(event=InputAudioBufferAppend(audio=audio, event_id=event_id)):
+                held = self._machine.audio_ledger().buffered_bytes
+                if held + len(audio) > self._limits.buffered_audio_bytes:
+                    message = f"The input audio buffer is full: it holds {held} bytes. Commit or clear it."
+                    error = ProtocolError(message, code="input_audio_buffer_full", event_id=event_id or None)
+                    return seen.ClientErred(error=error)
+        return happened
 
     def _set_timer(self) -> None:
         due_ms = self._machine.next_deadline_ms()
@@ -184,7 +256,7 @@ class _SessionShell:
         for command in commands:
             match command:
                 case do.Send(event=event):
-                    await self._send(encode(event))
+                    await self.connection.send(event)
                 case do.Detect(audio=audio):
                     await self._detect(audio)
                 case do.FeedUtterance(item_id=item_id, audio=audio):
@@ -206,7 +278,7 @@ class _SessionShell:
                 case do.OpenDetector():
                     self._detector = self._engines.vad.open()
                 case do.Hangup():
-                    await self._send(command)
+                    await self.connection.hang_up(command)
                 case _:
                     assert_never(command)
 
@@ -251,3 +323,20 @@ class _SessionShell:
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         return self._group.create_task(work, name=name)
+
+
+def _sound_bytes(happened: seen.Input | None) -> int:
+    """What an input weighs while it waits: all that is heavy is sound."""
+    match happened:
+        case seen.ClientSent(event=InputAudioBufferAppend(audio=audio)) | seen.VoiceAudio(audio=audio):
+            return len(audio)
+    return 0
+
+
+def _first(group: BaseExceptionGroup[TransportClosed]) -> TransportClosed:
+    """Groups may nest; the first leaf tells what came first."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, TransportClosed)
+    return error

@@ -1,0 +1,26 @@
+"""How much one server holds, and how much one client may ask of it."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+MIB = 1024 * 1024
+MAX_FRAME_BYTES = 32 * MIB
+"""A whole message: one append of 15 MiB is a third longer as base64."""
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """The bounds of a server. Bytes of sound are bytes after base64."""
+
+    max_sessions: int | None = None
+    """Sessions at a time; None for as many as come."""
+    session_seconds: int = 3600
+    append_bytes: int = 15 * MIB
+    buffered_audio_bytes: int = 64 * MIB
+    """Sound that waits for a commit: 23 minutes of PCM."""
+    inbox_bytes: int = 16 * MIB
+    """Frames that wait to be handled. A faster sender is not read until there is room."""
+    outbox_bytes: int = 8 * MIB
+    """Events that wait to be taken by the client."""
+    slow_reader_s: float = 30.0
+    """A client that takes nothing for this long, while its outbox is full, is cut off."""

@@ -1,0 +1,132 @@
+"""The bounds and the dialect of one connection, on real sockets (duologue.server.limits, duologue.server.runner)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from base64 import b64encode
+
+import pytest
+import websockets
+from wire import Caller, calling, serving, simple_engines
+
+from duologue.clock import monotonic_ms
+from duologue.errors import TransportClosed
+from duologue.protocol import server_events as wire
+from duologue.server.connection import Connection
+from duologue.server.limits import Limits
+from duologue.server.runner import RealtimeServer
+from duologue.server.tally import Meter, SessionReport, Tally
+from duologue.transports.memory import memory_pair
+
+MANUAL = {"input": {"turn_detection": None}}
+
+
+class Reports(Meter):
+    def __init__(self) -> None:
+        self.reports: asyncio.Queue[SessionReport] = asyncio.Queue()
+
+    def ended(self, report: SessionReport) -> None:
+        self.reports.put_nowait(report)
+
+
+def test_one_append_too_large_is_refused_and_the_session_goes_on() -> None:
+    async def story() -> None:
+        server = RealtimeServer(simple_engines(), limits=Limits(append_bytes=48_000))
+        async with serving(server) as url, calling(url) as caller:
+            await caller.configure(audio=MANUAL)
+            audio = b64encode(bytes(48_001)).decode()
+            await caller.send("input_audio_buffer.append", audio=audio, event_id="big")
+            error = (await caller.until("error"))[-1]["error"]
+            assert (error["code"], error["param"], error["event_id"]) == ("invalid_value", "audio", "big")
+            await caller.append(1000)
+            await caller.send("input_audio_buffer.commit")
+            assert (await caller.until("input_audio_buffer.committed"))[-1]["item_id"]
+
+    asyncio.run(story())
+
+
+def test_fifteen_mebibytes_are_one_append() -> None:
+    async def story() -> None:
+        async with serving(RealtimeServer(simple_engines())) as url, calling(url) as caller:
+            await caller.configure(audio=MANUAL)
+            for size, answer in ((15 * 1024 * 1024, "input_audio_buffer.committed"), (15 * 1024 * 1024 + 2, "error")):
+                await caller.send("input_audio_buffer.append", audio=b64encode(bytes(size)).decode())
+                await caller.send("input_audio_buffer.commit")
+                assert await caller.until(answer)
+
+    asyncio.run(story())
+
+
+def test_sound_that_is_never_committed_is_bounded() -> None:
+    async def story() -> None:
+        server = RealtimeServer(simple_engines(), limits=Limits(buffered_audio_bytes=96_000))
+        async with serving(server) as url, calling(url) as caller:
+            await caller.configure(audio=MANUAL)
+            for _ in range(3):
+                await caller.append(1000)
+            assert (await caller.until("error"))[-1]["error"]["code"] == "input_audio_buffer_full"
+            await caller.send("input_audio_buffer.clear")
+            await caller.append(1000)
+            await caller.send("input_audio_buffer.commit")
+            assert await caller.until("input_audio_buffer.committed")
+
+    asyncio.run(story())
+
+
+def test_a_client_that_does_not_read_is_cut_off_with_the_reason() -> None:
+    async def story() -> None:
+        reports = Reports()
+        limits = Limits(outbox_bytes=100_000, slow_reader_s=0.2)
+        server = RealtimeServer(simple_engines(), limits=limits, meter=reports)
+        async with serving(server) as url:
+            options = {"max_size": None, "max_queue": 2, "compression": None, "close_timeout": 1}
+            async with websockets.connect(f"{url}?model=x", **options) as raw:
+                caller = Caller(raw)
+                await caller.until("session.created")
+                await caller.say("forever")
+                await caller.send("response.create")  # and then never read again
+                report = await asyncio.wait_for(reports.reports.get(), 60)
+                assert report.ended == "server: 1008 the client reads too slowly"
+                assert server.sessions == 0
+
+    asyncio.run(story())
+
+
+def test_a_frame_larger_than_the_outbox_still_gets_through() -> None:
+    async def story() -> None:
+        ours, theirs = memory_pair()
+        tally = Tally("sess_1", "ga", Meter(), 0)
+        connection = Connection(ours, "ga", Limits(outbox_bytes=10, slow_reader_s=0.05), tally, monotonic_ms)
+        long = wire.Error(error=wire.ErrorDetails(type="x", message="y" * 1000))
+        await connection.send(long)
+        assert connection.waiting_bytes > 1000
+        with pytest.raises(TransportClosed) as closed:
+            await connection.send(long)
+        assert (closed.value.code, closed.value.by) == (1008, "server")
+        writing = asyncio.create_task(connection.write(), name="writer")
+        assert json.loads(await anext(aiter(theirs)))["error"]["message"] == "y" * 1000
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+
+    asyncio.run(story())
+
+
+def test_draining_waits_for_sessions_and_then_closes_them() -> None:
+    async def story() -> None:
+        server = RealtimeServer(simple_engines())
+        async with serving(server) as url, calling(url) as caller:
+            draining = asyncio.create_task(server.drain(60), name="drain")
+            await caller.configure(output_modalities=["text"])
+            assert not draining.done()
+            await caller.socket.close()
+            await asyncio.wait_for(draining, 20)
+        server = RealtimeServer(simple_engines())
+        async with serving(server) as url, calling(url) as caller:
+            await asyncio.wait_for(server.drain(0), 20)
+            with pytest.raises(websockets.ConnectionClosed) as closed:
+                await caller.until("never")
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1001
+
+    asyncio.run(story())
