@@ -21,6 +21,7 @@ serve: .venv/console.stamp
 test: .venv/dev.stamp
 	@sh tools/need_chromium.sh
 	@$(RUN) tools/build_page.py
+	@$(RUN) tools/install_peers.py
 	$(RUN) -m pytest -m "not deep" $(ARGS)
 
 test-deep: .venv/dev.stamp
@@ -38,16 +39,18 @@ bench: .venv/dev.stamp
 	@$(RUN) tools/build_page.py
 	$(RUN) -m bench $(ARGS)
 
-# Versions and hashes of everything that is installed; needs `uv`.
+# Versions and hashes of everything that is installed; needs `uv`. The tests' peers hold some packages back, so the lock
+# with them comes first and the console's follows it. The beta dialect's last client lives in an environment of its own.
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+  --no-emit-index-url --no-emit-find-links
 lock:
-	uv pip compile pyproject.toml --extra console --group build --universal --python-version 3.11 --generate-hashes \
-	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade -o requirements/console.txt
-	uv pip compile pyproject.toml --extra console --group build --group dev --universal --python-version 3.11 \
-	  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links -c requirements/console.txt \
-	  -o requirements/dev.txt
+	$(LOCK) pyproject.toml --extra console --group build --group dev --upgrade -o requirements/dev.txt
+	$(LOCK) pyproject.toml --extra console --group build -c requirements/dev.txt -o requirements/console.txt
+	echo "openai[realtime]==1.109.1" | $(LOCK) - --upgrade -o requirements/beta.txt
 
 clean:
 	rm -rf .venv .cache dist build src/duologue/console/static src/duologue/console/page/node_modules
+	rm -rf tests/compat/node/node_modules
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 

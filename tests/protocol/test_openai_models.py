@@ -6,15 +6,12 @@ Held by this test: `duologue.protocol.client_events`, `duologue.protocol.server_
 
 from __future__ import annotations
 
-import types
-import typing
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-import pydantic
 import pytest
-from openai.types import realtime as theirs
+from their_models import NOT_IN_THEIR_MODELS, THEIR_CLIENT_EVENTS, THEIR_SERVER_EVENTS, strangers
 
 from duologue.protocol import client_events as said
 from duologue.protocol import items, responses, session
@@ -27,33 +24,6 @@ from duologue.protocol.codec import (
     encode,
 )
 
-NOT_IN_THEIR_MODELS = {
-    "session.id": "2.1: set by the server, on the wire in every session.created; their models are of the request",
-    "session.object": "2.1: set by the server",
-    "session.expires_at": "2.1: set by the server",
-    "obfuscation": "3.2: padding of text, transcript and transcription deltas, in no model but MCP's",
-}
-"""Fields that the wire has and their models lack, each with the section of the protocol sheet that shows it."""
-
-
-def members(kind: Any) -> list[Any]:
-    """The classes of a union, annotations aside."""
-    origin = typing.get_origin(kind)
-    if origin is typing.Annotated:
-        return members(typing.get_args(kind)[0])
-    if origin in (typing.Union, types.UnionType):
-        return [member for part in typing.get_args(kind) for member in members(part)]
-    return [kind]
-
-
-def tag(model: type[pydantic.BaseModel]) -> str:
-    [name] = typing.get_args(model.model_fields["type"].annotation)
-    return str(name)
-
-
-THEIR_SERVER_EVENTS = {tag(model): model for model in members(theirs.RealtimeServerEvent)}
-THEIR_CLIENT_EVENTS = {tag(model): model for model in members(theirs.RealtimeClientEvent)}
-
 
 def test_every_event_of_theirs_is_one_of_ours() -> None:
     assert set(THEIR_SERVER_EVENTS) - set(SERVER_EVENT_TYPES) == set()
@@ -63,22 +33,6 @@ def test_every_event_of_theirs_is_one_of_ours() -> None:
 def test_every_event_of_ours_is_one_of_theirs() -> None:
     assert set(SERVER_EVENT_TYPES) - set(THEIR_SERVER_EVENTS) == set()
     assert set(CLIENT_EVENT_TYPES) - set(THEIR_CLIENT_EVENTS) == set()
-
-
-def strangers(model: pydantic.BaseModel, path: str = "") -> Iterator[str]:
-    """Paths of the fields that a model was given and does not know, at any depth."""
-    for name in model.model_extra or {}:
-        yield f"{path}{name}"
-    for name in type(model).model_fields:
-        yield from strangers_in(getattr(model, name), f"{path}{name}")
-
-
-def strangers_in(value: Any, path: str) -> Iterator[str]:
-    if isinstance(value, pydantic.BaseModel):
-        yield from strangers(value, f"{path}.")
-    elif isinstance(value, list):
-        for member in value:
-            yield from strangers_in(member, path)
 
 
 AT = {"response_id": "resp_1", "item_id": "item_2", "output_index": 0}
