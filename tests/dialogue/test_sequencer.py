@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from duologue.dialogue.sequencer import ACTIVE_RESPONSE, ResponseSequencer
@@ -79,6 +79,7 @@ def test_responses_outside_the_conversation_never_wait() -> None:
     assert turns.active == "r1"
 
 
+@example(["vad", "end", "want", "vad"])
 @given(st.lists(st.sampled_from(["want", "vad", "end", "deliver"]), max_size=60))
 def test_against_a_server_with_races_every_wish_is_answered_at_last(story: list[str]) -> None:
     """The server keeps one response; events travel late, so wishes meet responses of the server's own making."""

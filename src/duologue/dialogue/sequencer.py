@@ -20,6 +20,7 @@ from duologue.protocol.server_events import Error, ResponseCreated, ResponseDone
 
 ACTIVE_RESPONSE = "conversation_already_has_active_response"
 _WISHES = 64
+_GRANTED = 16
 
 
 class _Calls:
@@ -38,7 +39,8 @@ class ResponseSequencer:
         self._new_id = new_id
         self._foreign = False
         self._asked: ResponseCreate | None = None
-        self._last: ResponseCreate | None = None
+        # `response.created` does not say whose wish it grants: a refusal may come after a stranger's response seemed ours.
+        self._granted: deque[ResponseCreate] = deque(maxlen=_GRANTED)
         # The oldest wish is dropped when full: 64 answers that nobody waited for are no loss.
         self._wishes: deque[ResponseCreate] = deque(maxlen=_WISHES)
         self._calls: dict[str, _Calls] = {}
@@ -89,7 +91,9 @@ class ResponseSequencer:
             self._side.add(response.id)
             return
         self.active = response.id
-        self._last, self._asked = self._asked, None
+        if self._asked is not None:
+            self._granted.append(self._asked)
+            self._asked = None
 
     def _done(self, response: Response) -> list[ResponseCreate]:
         if response.id in self._side:
@@ -98,7 +102,6 @@ class ResponseSequencer:
             if self.active == response.id:
                 self.active = None
             self._foreign = False
-            self._last = None
         if calls := self._calls.get(response.id):
             calls.status = response.status
             return self._settle(response.id, calls)
@@ -114,12 +117,13 @@ class ResponseSequencer:
     def _refused(self, event: Error) -> list[ResponseCreate]:
         details = event.error
         refused = self._asked
-        if refused is None and self._last is not None and details.event_id == self._last.event_id:
-            refused, self._last = self._last, None
-        if refused is None or details.event_id not in (None, refused.event_id):
-            return []
-        if self._asked is refused:
+        if refused is not None and details.event_id in (None, refused.event_id):
             self._asked = None
+        else:
+            refused = next((wish for wish in self._granted if wish.event_id == details.event_id), None)
+            if refused is None:
+                return []
+            self._granted.remove(refused)
         if details.code != ACTIVE_RESPONSE:
             return self._next()
         again = msgspec.structs.replace(refused, event_id=self._new_id("event"))
