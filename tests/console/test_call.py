@@ -1,7 +1,7 @@
 """The call, played over real sockets with simple engines.
 
 Covers duologue.console.voice, duologue.console.line, duologue.console.embedded, duologue.console.hub,
-duologue.console.api and duologue.console.notices too.
+duologue.console.api and duologue.console.refusal too.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from desk import desk
-from wire import serving, simple_engines
+from wire import ToneVad, serving, simple_engines
 
 from duologue.console.sound import CLEAR, CLEARED, END, HEARD, MIC, PRESS, RELEASE
 from duologue.console.upstream import Upstream, websocket_url
+from duologue.errors import EngineError
 from duologue.inspector.trace import read, read_header, user_audio
 from duologue.server.runner import RealtimeServer
 
@@ -243,6 +245,39 @@ def test_event_bodies_are_fetched_when_looked_at(tmp_path: Path) -> None:
             assert (await console.do("event/audio", n=row["first"]))[:4] == b"RIFF"
             gone = await console.http.post("/api/event", json={"n": 10_000})
             assert gone.status_code == 409
+
+    run(story())
+
+
+def test_a_feed_that_was_lost_goes_on_where_it_was_and_another_process_starts_over(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with desk(tmp_path) as console:
+            async with console.page() as page:
+                await page.connect()
+                await console.do("disconnect")
+                await page.until(lambda: page.call["state"] == "closed")
+                seen = page.frames[-1]
+            await console.do("budget", usd=5)
+            async with console.page("again", epoch=seen["epoch"], rev=seen["rev"]) as again:
+                assert "rows" not in again.frames[0]
+                assert again.frames[0]["money"]["budget_usd"] == 5
+            async with console.page("other", epoch="another", rev=seen["rev"]) as other:
+                await other.until(lambda: "response.done" in other.types)
+
+    run(story())
+
+
+def test_an_engine_that_cannot_start_is_said_with_its_remedy(tmp_path: Path) -> None:
+    class Broken(ToneVad):
+        async def start(self) -> None:
+            raise EngineError("tone", "is out of tune.", remedy="Tune it.")
+
+    async def story() -> None:
+        engines = msgspec.structs.replace(simple_engines(), vad=Broken())
+        async with desk(tmp_path, engines=engines) as console, console.page() as page:
+            await console.do("connect", viewer=page.name)
+            await page.until(lambda: page.call["state"] == "closed")
+            assert [(b["cause"], b["step"]) for b in page.banners] == [("tone: is out of tune.", "Tune it.")]
 
     run(story())
 

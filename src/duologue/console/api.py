@@ -11,7 +11,8 @@ from starlette.responses import Response
 
 from duologue.audio.wav import pack_wav
 from duologue.console import frames
-from duologue.console.call import Call, Refused
+from duologue.console.call import Call
+from duologue.console.refusal import Refused
 from duologue.console.upstream import Upstream, parse_upstream
 from duologue.errors import ConfigError, DuologueError
 

@@ -14,7 +14,6 @@ import msgspec
 from msgspec import Struct
 
 from duologue.client.items import ConversationItem
-from duologue.clock import monotonic_ms
 from duologue.console import frames, sound
 from duologue.console import items as item_views
 from duologue.console import settings as session_settings
@@ -25,12 +24,14 @@ from duologue.console.hub import Hub, Speaker
 from duologue.console.line import Line
 from duologue.console.notices import Notices
 from duologue.console.purse import Purse
+from duologue.console.recording import new_trace
+from duologue.console.refusal import Refused
 from duologue.console.tools import ConsoleTools
-from duologue.console.upstream import Upstream, without_query
+from duologue.console.upstream import Upstream
 from duologue.console.views import By, CallView, SessionView, Settings
 from duologue.console.voice import Voice
 from duologue.dialogue.playback import Truncation
-from duologue.errors import DuologueError, NotConnected, TransportClosed
+from duologue.errors import DuologueError, EngineError, NotConnected, TransportClosed
 from duologue.ids import random_id
 from duologue.inspector.trace import Trace
 from duologue.protocol.responses import Response
@@ -43,16 +44,6 @@ AWAY_SECONDS = 30.0
 FAREWELL_SECONDS = 20.0
 MIN_TURN_MS = 100
 """The protocol takes no shorter turn."""
-
-
-class Refused(Exception):
-    """A command that cannot be carried out now: `cause` in plain words and the next `step`."""
-
-    def __init__(self, code: str, cause: str, step: str) -> None:
-        super().__init__(code, cause, step)
-        self.code = code
-        self.cause = cause
-        self.step = step
 
 
 class CallConfig(Struct, frozen=True, kw_only=True):
@@ -177,7 +168,7 @@ class Call:
         before, self._settings = self._settings, session_settings.change(self._settings, changes)
         mode = session_settings.mode_of(self._settings)
         self._show_session()
-        self._update(mode=mode, recording=False)
+        self._update(mode=mode, recording=self._state.recording and mode == "manual")
         fields = session_settings.changed(before, self._settings)
         if self._line is None or self._state.state != "connected" or not fields:
             return
@@ -230,7 +221,11 @@ class Call:
     def viewer_left(self, name: str) -> None:
         """A tab is gone; a call without its tab ends after a while, in which it may come back or another take over."""
         if name == self.owner and not self._hub.present(name) and self._state.state in ("connecting", "connected"):
-            self._chores.after("away", AWAY_SECONDS, lambda: self.disconnect("its page was closed"))
+            self._chores.after("away", AWAY_SECONDS, lambda: self._end_if_alone(name))
+
+    async def _end_if_alone(self, name: str) -> None:
+        if name == self.owner and not self._hub.present(name):
+            await self.disconnect("its page was closed")
 
     async def hear(self, seen: sound.PageFrame) -> None:
         """A frame of the page: sound, a report of what was heard, or the button."""
@@ -297,9 +292,16 @@ class Call:
 
     def frame_passed(self, by: By, frame: bytes | str, now_ms: int) -> None:
         """Record and show one frame."""
-        if self._trace is not None:
+        if self._trace is None:
+            return
+        try:
             offset = self._trace.append(by, frame, now_ms)
-            self.feed.record(frames.summarise(frame, by=by, t_ms=now_ms - self._trace.zero_ms, trace_offset=offset))
+        except OSError as problem:
+            offset = -1
+            self.notices.add(
+                "recording", f"The session file cannot be written: {problem.strerror}", "Make room on the disk."
+            )
+        self.feed.record(frames.summarise(frame, by=by, t_ms=now_ms - self._trace.zero_ms, trace_offset=offset))
 
     def session_in_force(self, effective: Settings) -> None:
         """The server has told its settings."""
@@ -355,7 +357,9 @@ class Call:
     async def _hold(self, key: str | None) -> None:
         reason = ""
         try:
-            self._trace = self._new_trace()
+            if self._trace is not None:
+                self._trace.close()
+            self._trace = new_trace(self._config.sessions, self._upstream)
             self._line = Line(self._upstream, self, self._tools)
             await self._line.open(self._embedded, key, self._settings)
             self._update(
@@ -367,6 +371,9 @@ class Call:
             reason = self._why
         except TransportClosed as closed:
             reason = str(closed)
+        except EngineError as problem:
+            reason = "could not connect"
+            self.notices.add("engine", f"{problem.engine}: {problem.reason}", problem.remedy)
         except (DuologueError, OSError) as problem:
             reason = "could not connect"
             step = (
@@ -390,18 +397,6 @@ class Call:
         if self._trace is not None:
             self._trace.close()
         self._update(state="closed", reason=reason, recording=False, user_speaking=False, responding=False)
-
-    def _new_trace(self) -> Trace:
-        if self._trace is not None:
-            self._trace.close()
-        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{random_id('call')[5:11]}.duologue"
-        about = {
-            "upstream": without_query(self._upstream.address) or "embedded",
-            "model": self._upstream.effective_model,
-        }
-        return Trace(
-            self._config.sessions / name, about, started_unix_ms=time.time_ns() // 1_000_000, clock=monotonic_ms
-        )
 
     def _connected(self) -> Line:
         if self._line is None or self._state.state != "connected":
