@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import uvloop
 import websockets
 from msgspec import Struct
 
@@ -83,6 +82,8 @@ class Turn(Struct):
     transcript_ms: float | None = None
     answer_ms: float | None = None
     tool: bool = False
+    first: bool = False
+    """The session's first: what is made when it is first needed is in it."""
 
 
 class Result(Struct):
@@ -189,7 +190,7 @@ class Caller:
         await asyncio.sleep(self._chance.uniform(0, 3))
         while not stop.is_set():
             clip = self._chance.choice(self._clips)
-            self._turn = turn = Turn(said=clip.words)
+            self._turn = turn = Turn(said=clip.words, first=not self.turns)
             self._answered.clear()
             self._answer_bytes = 0
             self._sound.extend((frame, n == clip.last_voiced) for n, frame in enumerate(clip.frames))
@@ -292,6 +293,8 @@ def same_words(said: str, heard: str | None) -> bool:
 
 
 def main() -> None:
+    import uvloop  # not on every system, and neither is this measurement
+
     plan = msgspec.json.decode(sys.stdin.buffer.readline(), type=Plan)
     if plan.core is not None:
         os.sched_setaffinity(0, {plan.core})

@@ -236,6 +236,8 @@ def _latency(steps: list[Step]) -> None:
             ("transcript", turns, "transcript_ms"),
             ("first audio", spoken, "answer_ms"),
             ("tool call", calls, "answer_ms"),
+            ("either, a session's first turn", [turn for turn in turns if turn.first], "answer_ms"),
+            ("either, later turns", [turn for turn in turns if not turn.first], "answer_ms"),
         ):
             values = waits(group, field)
             if values:
