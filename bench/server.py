@@ -291,11 +291,8 @@ def _price(steps: list[Step]) -> None:
 
 
 def _verdict(steps: list[Step], reason: str) -> None:
-    held = [step for step in steps if not broken_rule(step)]
-    if held:
-        share = median(step.cpu / step.callers for step in held)
-        print(
-            f"\n  sessions held on one core: {held[-1].callers} (by CPU alone: {1 / share:.0f}); stopped because: {reason}"
-        )
-    else:
-        print(f"\n  sessions held on one core: none; stopped because: {reason}")
+    judged = [step for step in steps if len(step.result.turns) >= ENOUGH_TURNS]
+    held = [step.callers for step in judged if not broken_rule(step)]
+    most = str(held[-1]) if held else "none" if judged else f"not known (no round had {ENOUGH_TURNS} turns)"
+    share = median(step.cpu / step.callers for step in steps)
+    print(f"\n  sessions held on one core: {most} (by CPU alone {1 / share:.0f}); stopped because: {reason}")
