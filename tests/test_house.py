@@ -28,7 +28,8 @@ PURE = {
     "access/*",
     *(f"server/{name}" for name in (
         "inputs", "commands", "input_buffer", "turn", "response", "session", "listening", "conversation", "config",
-        "plan", "usage", "heard", "clauses",
+        "plan", "usage", "heard", "clauses", "rules", "outbox", "bucket", "captions", "transcripts", "formats", "window",
+        "responses", "turns", "item_check",
     )),
     "client/conversation",
     "console/feed",

@@ -6,9 +6,11 @@ import msgspec
 
 from duologue.ids import CountingIds
 from duologue.protocol.codec import decode_client_event
+from duologue.protocol.session import AnySession
 from duologue.server import inputs
 from duologue.server.commands import Command, Detect, OpenDetector, Send, StartModel
 from duologue.server.config import default_session
+from duologue.server.rules import Rules
 from duologue.server.session import Session
 
 FRAME_MS = 32
@@ -29,14 +31,14 @@ def detect(frame: bytes) -> float:
 class Script:
     """One session and all it ever commanded. Time moves only by `now_ms`."""
 
-    def __init__(self, **session: object) -> None:
+    def __init__(self, *, rules: Rules | None = None, start: AnySession | None = None, **session: object) -> None:
         self.ids = CountingIds()
         self.now_ms = 0
         self.machine = Session(
-            default_session(session_id="sess_1", model="scripted", now_s=1_000),
+            start or default_session(session_id="sess_1", model="scripted", now_s=1_000),
             new_id=self.ids,
             now_ms=0,
-            frame_ms=FRAME_MS,
+            rules=rules or Rules(frame_ms=FRAME_MS),
         )
         self.commands: list[Command] = []
         self._events: list[dict[str, object]] = []

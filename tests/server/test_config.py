@@ -90,3 +90,49 @@ def test_values_out_of_range_are_refused(changes: dict[str, Any], code: str, par
 def test_a_session_cannot_change_its_type() -> None:
     with pytest.raises(ProtocolError, match="transcription session update event to a realtime session"):
         updated(START, TranscriptionSession(), has_spoken=False)
+
+
+def test_tracing_is_frozen_once_it_is_on() -> None:
+    traced = updated(START, msgspec.convert({"type": "realtime", "tracing": "auto"}, RealtimeSession), has_spoken=False)
+    for same in ("auto", None):
+        again = msgspec.convert({"type": "realtime", "tracing": same}, RealtimeSession)
+        assert updated(traced, again, has_spoken=False).tracing == "auto"
+    other = msgspec.convert({"type": "realtime", "tracing": {"workflow_name": "x"}}, RealtimeSession)
+    with pytest.raises(ProtocolError, match="tracing"):
+        updated(traced, other, has_spoken=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "param"),
+    [
+        ({"truncation": "always"}, "session.truncation"),
+        ({"truncation": {"type": "retention_ratio", "retention_ratio": 1.5}}, "session.truncation.retention_ratio"),
+        ({"include": ["everything"]}, "session.include[0]"),
+        (
+            {"audio": {"input": {"transcription": {"model": "m", "delay": "soon"}}}},
+            "session.audio.input.transcription.delay",
+        ),
+    ],
+)
+def test_unknown_wishes_are_refused(changes: dict[str, Any], param: str) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        update(changes)
+    assert caught.value.param == param
+
+
+def test_what_clients_send_is_taken() -> None:
+    wishes = {
+        "tracing": None,
+        "max_output_tokens": "inf",
+        "truncation": {"type": "retention_ratio", "retention_ratio": 0.8, "token_limits": {"post_instructions": 9000}},
+        "prompt": {"id": "pmpt_1"},
+        "reasoning": {"effort": "low"},
+        "parallel_tool_calls": False,
+        "include": ["item.input_audio_transcription.logprobs"],
+        "audio": {"input": {"format": {"type": "audio/pcmu"}, "noise_reduction": None}, "output": {"speed": 1}},
+    }
+    shown = update(wishes)
+    assert {key: shown[key] for key in wishes if key != "audio"} == {
+        k: v for k, v in wishes.items() if k != "audio"
+    } | {"include": ("item.input_audio_transcription.logprobs",)}
+    assert shown["audio"]["input"]["format"] == {"type": "audio/pcmu"}

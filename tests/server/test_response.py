@@ -5,7 +5,7 @@ from __future__ import annotations
 from script import Script, pcm
 
 from duologue.server import inputs
-from duologue.server.response import AUDIO_DELTA_BYTES
+from duologue.server.formats import DELTA_MS
 
 
 def test_sound_comes_in_pieces_that_every_client_can_take() -> None:
@@ -13,7 +13,7 @@ def test_sound_comes_in_pieces_that_every_client_can_take() -> None:
     s.client("response.create")
     s.give(inputs.VoiceAudio(response_id="resp_1", audio=pcm(1000)))
     deltas = [e for e in s.events() if e["type"] == "response.output_audio.delta"]
-    assert len(deltas) == -(-len(pcm(1000)) // AUDIO_DELTA_BYTES)
+    assert len(deltas) == 1000 // DELTA_MS
 
 
 def test_speech_then_two_calls_are_three_items_in_order() -> None:
@@ -23,7 +23,7 @@ def test_speech_then_two_calls_are_three_items_in_order() -> None:
     for number, name in enumerate(("first", "second")):
         s.give(inputs.ModelToolCall(response_id="resp_1", index=number, name=name, arguments="{}"))
     s.give(inputs.ModelDone(response_id="resp_1", reason="stop"))
-    output = s.events()[-1]["response"]["output"]
+    output = s.events()[-2]["response"]["output"]
     assert [item["type"] for item in output] == ["message", "function_call", "function_call"]
     added = [e for e in s.events() if e["type"] == "response.output_item.added"]
     assert [e["output_index"] for e in added] == [0, 1, 2]
@@ -36,7 +36,7 @@ def test_a_response_that_was_cut_off_by_its_limit_says_so() -> None:
     s.client("response.create")
     s.give(inputs.ModelText(response_id="resp_1", text="and then"))
     s.give(inputs.ModelDone(response_id="resp_1", reason="length"))
-    response = s.events()[-1]["response"]
+    response = s.events()[-2]["response"]
     assert response["status"] == "incomplete"
     assert response["status_details"] == {"type": "incomplete", "reason": "max_output_tokens"}
     assert response["output"][0]["status"] == "incomplete"
@@ -46,7 +46,7 @@ def test_nothing_produced_is_nothing_billed() -> None:
     s = Script()
     s.client("response.create")
     s.client("response.cancel")
-    response = s.events()[-1]["response"]
+    response = s.events()[-2]["response"]
     assert response["output"] == []
     assert response["usage"]["total_tokens"] == 0
 

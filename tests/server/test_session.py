@@ -35,8 +35,9 @@ def test_text_turn_has_the_order_of_the_wire() -> None:
         "conversation.item.done",
         "response.output_item.done",
         "response.done",
+        "rate_limits.updated",
     ]
-    done = s.events()[-1]["response"]
+    done = s.events()[-2]["response"]
     assert done["status"] == "completed"
     assert done["status_details"] is None
     assert done["output"][0]["content"] == [{"type": "output_text", "text": "Hello"}]
@@ -84,7 +85,7 @@ def test_barge_in_cancels_and_late_output_is_dropped() -> None:
     s = Script()
     s.client("response.create")
     answer(s, "resp_1")
-    out = s.hear(96, SPEECH)
+    out = s.hear(160, SPEECH)
     assert out == [
         "<OpenUtterance>",
         "<FeedUtterance>",
@@ -96,9 +97,9 @@ def test_barge_in_cancels_and_late_output_is_dropped() -> None:
         "conversation.item.done",
         "response.output_item.done",
         "response.done",
-        "<FeedUtterance>",
+        "rate_limits.updated",
     ]
-    done = s.events()[-1]["response"]
+    done = s.events()[-2]["response"]
     assert done["status"] == "cancelled"
     assert done["status_details"] == {"type": "cancelled", "reason": "turn_detected"}
     assert done["output"][0]["status"] == "incomplete"
@@ -111,7 +112,11 @@ def test_barge_in_may_be_switched_off_and_the_turn_is_answered_afterwards() -> N
     s.hear(320, SPEECH)
     s.hear(320, SILENCE)
     assert types(s).count("response.created") == 1
-    assert s.give(inputs.ModelDone(response_id="resp_1", reason="stop"))[-2:] == ["response.done", "response.created"]
+    assert s.give(inputs.ModelDone(response_id="resp_1", reason="stop"))[-3:] == [
+        "response.done",
+        "rate_limits.updated",
+        "response.created",
+    ]
 
 
 def test_truncation_keeps_what_was_heard() -> None:
@@ -163,8 +168,9 @@ def test_a_tool_call_is_answered_by_its_output() -> None:
         "conversation.item.done",
         "response.output_item.done",
         "response.done",
+        "rate_limits.updated",
     ]
-    call = s.events()[-1]["response"]["output"][1]
+    call = s.events()[-2]["response"]["output"][1]
     assert (call["status"], call["arguments"]) == ("completed", '{"a":1}')
     output = {"type": "function_call_output", "call_id": call["call_id"], "output": "{}"}
     assert s.client("conversation.item.create", item=output)[0] == "conversation.item.added"
@@ -183,8 +189,8 @@ def test_only_one_response_at_a_time_in_the_conversation_but_any_number_beside_i
     assert s.events()[-1]["response"]["metadata"] == {"topic": "x"}
     out = s.give(inputs.ModelText(response_id="resp_2", text="hi"))
     assert "conversation.item.added" not in out
-    assert s.hear(96, SPEECH).count("response.done") == 1
-    assert s.give(inputs.ModelDone(response_id="resp_2", reason="stop"))[-1] == "response.done"
+    assert s.hear(160, SPEECH).count("response.done") == 1
+    assert s.give(inputs.ModelDone(response_id="resp_2", reason="stop"))[-2] == "response.done"
 
 
 def test_lost_speech_fails_the_response_that_was_to_answer_it() -> None:
@@ -193,8 +199,12 @@ def test_lost_speech_fails_the_response_that_was_to_answer_it() -> None:
     s.client("input_audio_buffer.commit")
     s.client("response.create")
     failed = inputs.TranscriptFailed(item_id="item_1", code="unsupported_language", message="English only.")
-    assert s.give(failed) == ["conversation.item.input_audio_transcription.failed", "response.done"]
-    details = s.events()[-1]["response"]["status_details"]
+    assert s.give(failed) == [
+        "conversation.item.input_audio_transcription.failed",
+        "response.done",
+        "rate_limits.updated",
+    ]
+    details = s.events()[-2]["response"]["status_details"]
     assert details["error"]["code"] == "unsupported_language"
     item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]}
     s.client("conversation.item.create", item=item)
@@ -206,7 +216,7 @@ def test_a_recognizer_that_gives_up_in_mid_speech_is_reported_once_there_is_an_i
     s.client("input_audio_buffer.append", audio=pcm(300))
     assert s.give(inputs.TranscriptFailed(item_id="item_1", code="engine_crashed", message="gone")) == []
     assert s.client("input_audio_buffer.commit")[-1] == "conversation.item.input_audio_transcription.failed"
-    assert s.client("response.create") == ["response.created", "response.done"]
+    assert s.client("response.create") == ["response.created", "response.done", "rate_limits.updated"]
 
 
 def test_switching_to_manual_in_mid_speech_loses_nothing() -> None:

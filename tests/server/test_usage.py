@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from duologue.protocol.items import InputAudio, InputText, Item, Message, OutputAudio
+from duologue.protocol.items import InputAudio, InputImage, InputText, Item, Message, OutputAudio
 from duologue.server.inputs import ModelDone
-from duologue.server.usage import count_input, count_output, settle
+from duologue.server.usage import add, count_output, item_tokens, settle
 
 HEARD = Message(id="a", role="user", content=(InputAudio(transcript="hello"),))
 TYPED = Message(id="b", role="user", content=(InputText(text="x" * 40),))
 SAID = Message(id="c", role="assistant", content=(OutputAudio(transcript="y" * 8),))
+SEEN = Message(id="d", role="user", content=(InputImage(image_url="data:", detail="low"),))
 
 
 def spoken_ms(item: Item) -> int:
@@ -16,19 +17,20 @@ def spoken_ms(item: Item) -> int:
 
 
 def test_sound_is_counted_by_its_length_and_text_by_its_letters() -> None:
-    read = count_input((HEARD, TYPED, SAID), "be kind", spoken_ms)
-    assert (read.text_tokens, read.audio_tokens) == (2 + 10, 17 + 20)
+    costs = [item_tokens(item, spoken_ms) for item in (HEARD, TYPED, SAID)]
+    assert [(cost.text_tokens, cost.audio_tokens) for cost in costs] == [(0, 17), (10, 0), (0, 20)]
     said = count_output((SAID,), spoken_ms)
     assert (said.text_tokens, said.audio_tokens) == (2, 20)
 
 
 def test_the_sum_is_the_sum_of_its_parts_whoever_counts() -> None:
-    read, said = count_input((HEARD,), "", spoken_ms), count_output((SAID,), spoken_ms)
+    read, said = item_tokens(HEARD, spoken_ms), count_output((SAID,), spoken_ms)
     counted = ModelDone(response_id="r", reason="stop", input_tokens=70, output_tokens=9, cached_tokens=64)
+    read = add(read, item_tokens(SEEN, spoken_ms))
     for done in (None, counted):
         usage = settle(read, said, done)
         assert usage.total_tokens == usage.input_tokens + usage.output_tokens
         details = usage.input_token_details
-        assert details.text_tokens + details.audio_tokens == usage.input_tokens
+        assert details.text_tokens + details.audio_tokens + details.image_tokens == usage.input_tokens
     assert usage.input_tokens == 70
     assert usage.input_token_details.cached_tokens == 64

@@ -163,7 +163,10 @@ class Caller:
         start = len(self.events)
         while (await self.receive())["type"] != kind:
             pass
-        return self.events[start:]
+        events = self.events[start:]
+        if kind == "response.done":
+            assert (await self.receive())["type"] == "rate_limits.updated"
+        return events
 
     async def configure(self, **session: Any) -> dict[str, Any]:
         await self.send("session.update", session={"type": "realtime", **session})

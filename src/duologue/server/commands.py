@@ -67,6 +67,13 @@ class StopModel(Struct, frozen=True, kw_only=True):
     response_id: str
 
 
+class ReportDropped(Struct, frozen=True, kw_only=True):
+    """Write down that the model's context was full: these items are no longer read, though the client may see them."""
+
+    response_id: str
+    item_ids: tuple[str, ...]
+
+
 class Hangup(Struct, frozen=True, kw_only=True):
     """Close the connection once everything sent before has left."""
 
@@ -84,5 +91,6 @@ Command = (
     | AbortUtterance
     | StartModel
     | StopModel
+    | ReportDropped
     | Hangup
 )

@@ -21,17 +21,22 @@ from duologue.protocol.session import (
     NoiseReduction,
     PcmFormat,
     RealtimeSession,
+    RetentionRatio,
     SemanticVad,
     ServerVad,
+    TokenLimits,
     Tool,
     ToolChoice,
     Transcription,
+    TranscriptionSession,
     TurnDetection,
 )
 
 DEFAULT_INSTRUCTIONS = "You are a helpful voice assistant. Answer briefly, in the language that is spoken to you."
 SESSION_SECONDS = 3600
 SAMPLE_RATE_HZ = 24_000
+LOGPROBS = "item.input_audio_transcription.logprobs"
+DELAYS = ("minimal", "low", "medium", "high", "xhigh")
 
 PCM = PcmFormat(rate=SAMPLE_RATE_HZ)
 
@@ -62,6 +67,39 @@ def default_session(*, session_id: str, model: str, now_s: int) -> RealtimeSessi
     )
 
 
+def default_transcription(*, session_id: str, model: str, now_s: int) -> TranscriptionSession:
+    """The session in force when a client connects in order to have its speech transcribed; `model` transcribes."""
+    listening = AudioInput(
+        format=PCM,
+        transcription=Transcription(model=model, language=None, prompt=None),
+        noise_reduction=None,
+        turn_detection=complete_turn_detection(ServerVad(), answers=False),
+    )
+    return TranscriptionSession(
+        object="realtime.transcription_session",
+        id=session_id,
+        expires_at=now_s + SESSION_SECONDS,
+        audio=Audio(input=listening),
+        include=None,
+    )
+
+
+def first_session(
+    *, session_id: str, model: str, now_s: int, seconds: int, transcriber: str | None = None, wish: AnySession | None
+) -> AnySession:
+    """The session in force when a client connects; `wish` counts as its first update. Raises ProtocolError.
+
+    With a `transcriber` (a name to show), or where the wish is one, it is a transcription session.
+    """
+    start: AnySession
+    if transcriber is not None or isinstance(wish, TranscriptionSession):
+        start = default_transcription(session_id=session_id, model=model or transcriber or "", now_s=now_s)
+    else:
+        start = default_session(session_id=session_id, model=model, now_s=now_s)
+    start = replace(start, expires_at=now_s + seconds)
+    return start if wish is None else updated(start, wish, has_spoken=False)
+
+
 def given(value: S | None | UnsetType, otherwise: S) -> S:
     """`value`, or `otherwise` where it is null or not set."""
     return otherwise if value is None or value is UNSET else value
@@ -76,46 +114,62 @@ def given_or(wish: Any, setting: Any, default: A) -> A:
     return default
 
 
-def input_settings(session: RealtimeSession) -> AudioInput:
+def input_settings(session: AnySession) -> AudioInput:
     """The user's side of the sound."""
     return given(given(session.audio, Audio()).input, AudioInput())
 
 
-def output_settings(session: RealtimeSession) -> AudioOutput:
+def output_settings(session: AnySession) -> AudioOutput:
     """The model's side of the sound."""
     return given(given(session.audio, Audio()).output, AudioOutput())
 
 
-def turn_detection(session: RealtimeSession) -> TurnDetection | None:
+def turn_detection(session: AnySession) -> TurnDetection | None:
     """The turn detection in force, None for manual turns."""
     settings = input_settings(session).turn_detection
     return None if settings is UNSET else settings
 
 
-def transcription(session: RealtimeSession) -> Transcription | None:
+def input_format(session: AnySession) -> AudioFormat:
+    """The format of the user's sound on the wire."""
+    return given_or(input_settings(session).format, None, PCM)
+
+
+def output_format(session: AnySession) -> AudioFormat:
+    """The format of the model's sound on the wire."""
+    return given_or(output_settings(session).format, None, PCM)
+
+
+def tools_of(session: AnySession) -> tuple[FunctionTool, ...]:
+    """The tools that the client runs; a transcription session has none."""
+    return function_tools(session.tools) if isinstance(session, RealtimeSession) else ()
+
+
+def transcription(session: AnySession) -> Transcription | None:
     """The transcription that the client asked for, None where it wants no transcripts."""
     settings = input_settings(session).transcription
     return None if settings is UNSET else settings
 
 
-def complete_turn_detection(settings: TurnDetection) -> TurnDetection:
-    """Fill in what the client left out: clients read the effective values back."""
+def complete_turn_detection(settings: TurnDetection, *, answers: bool = True) -> TurnDetection:
+    """Fill in what the client left out: clients read the effective values back.
+
+    Where nothing `answers`, there is no word about answering.
+    """
     match settings:
         case ServerVad():
-            return ServerVad(
+            done: TurnDetection = ServerVad(
                 threshold=_or(settings.threshold, 0.5),
                 prefix_padding_ms=_or(settings.prefix_padding_ms, 300),
                 silence_duration_ms=_or(settings.silence_duration_ms, 200),
-                idle_timeout_ms=_or(settings.idle_timeout_ms, None),
-                create_response=_or(settings.create_response, True),
-                interrupt_response=_or(settings.interrupt_response, True),
+                idle_timeout_ms=_or(settings.idle_timeout_ms, None) if answers else UNSET,
             )
         case SemanticVad():
-            return SemanticVad(
-                eagerness=_or(settings.eagerness, "auto"),
-                create_response=_or(settings.create_response, True),
-                interrupt_response=_or(settings.interrupt_response, True),
-            )
+            done = SemanticVad(eagerness=_or(settings.eagerness, "auto"))
+    if not answers:
+        return done
+    create, interrupt = _or(settings.create_response, True), _or(settings.interrupt_response, True)
+    return replace(done, create_response=create, interrupt_response=interrupt)
 
 
 T = TypeVar("T")
@@ -126,21 +180,27 @@ def _or(value: T | UnsetType, default: D) -> T | D:
     return default if value is UNSET else value
 
 
-def updated(session: RealtimeSession, update: AnySession, *, has_spoken: bool) -> RealtimeSession:
+def updated(session: AnySession, update: AnySession, *, has_spoken: bool, busy: bool = False) -> AnySession:
     """The session after `session.update`; the old one stays in force where this raises ProtocolError.
 
-    `has_spoken`: assistant audio exists, so the voice can change no more.
+    `has_spoken`: assistant audio exists, so the voice can change no more. `busy`: a response runs, so the speed cannot.
     """
+    if isinstance(session, TranscriptionSession):
+        return _updated_transcription(session, update)
     if not isinstance(update, RealtimeSession):
         raise ProtocolError("Passing a transcription session update event to a realtime session is not allowed.")
     check_modalities(update.output_modalities, "session.output_modalities")
     check_max_output_tokens(update.max_output_tokens, "session.max_output_tokens")
     check_tools(update.tools or (), "session.tools")
     check_tool_choice(update.tool_choice, "session.tool_choice")
+    _check_truncation(update.truncation)
+    _check_include(update.include)
     audio = given(update.audio, Audio())
     _check_input(given(audio.input, AudioInput()))
-    _check_output(given(audio.output, AudioOutput()), output_settings(session), has_spoken=has_spoken)
-    merged = merge(session, replace(update, object=UNSET, id=UNSET, model=UNSET, expires_at=UNSET))
+    _check_output(given(audio.output, AudioOutput()), output_settings(session), has_spoken=has_spoken, busy=busy)
+    tracing = _checked_tracing(session, update)
+    wish = replace(update, object=UNSET, id=UNSET, model=UNSET, expires_at=UNSET, tracing=tracing)
+    merged = merge(session, wish)
     return replace(
         merged,
         instructions=_or_null(merged.instructions, ""),
@@ -148,6 +208,51 @@ def updated(session: RealtimeSession, update: AnySession, *, has_spoken: bool) -
         max_output_tokens=_or_null(merged.max_output_tokens, "inf"),
         audio=Audio(input=_complete_input(input_settings(merged)), output=output_settings(merged)),
     )
+
+
+def _updated_transcription(session: TranscriptionSession, update: AnySession) -> TranscriptionSession:
+    if not isinstance(update, TranscriptionSession):
+        raise ProtocolError("Passing a realtime session update event to a transcription session is not allowed.")
+    _check_include(update.include)
+    audio = given(update.audio, Audio())
+    _check_input(given(audio.input, AudioInput()))
+    if audio.output is not UNSET:
+        raise ProtocolError(
+            "Unknown parameter: 'session.audio.output'.", code="unknown_parameter", param="session.audio.output"
+        )
+    merged = merge(session, replace(update, object=UNSET, id=UNSET, expires_at=UNSET))
+    return replace(merged, audio=Audio(input=_complete_input(input_settings(merged), answers=False)))
+
+
+def _checked_tracing(session: RealtimeSession, update: RealtimeSession) -> Any:
+    """Tracing that has begun goes on as it began: null afterwards changes nothing, another wish is refused."""
+    if session.tracing is None or session.tracing is UNSET:
+        return update.tracing
+    if update.tracing in (None, UNSET, session.tracing):
+        return UNSET
+    raise ProtocolError(
+        "Cannot update tracing: it cannot change once it is enabled.", code="invalid_value", param="session.tracing"
+    )
+
+
+def _check_truncation(truncation: str | RetentionRatio | UnsetType) -> None:
+    if isinstance(truncation, str):
+        _one_of(truncation, ("auto", "disabled"), "session.truncation")
+    elif isinstance(truncation, RetentionRatio):
+        _within(truncation.retention_ratio, 0, 1, "session.truncation.retention_ratio", "decimal")
+        if isinstance(truncation.token_limits, TokenLimits):
+            limit = truncation.token_limits.post_instructions
+            _within(limit, 0, 1_000_000, "session.truncation.token_limits.post_instructions")
+
+
+def _check_include(include: Iterable[str] | None | UnsetType) -> None:
+    for index, name in enumerate(() if include is None or include is UNSET else include):
+        if name != LOGPROBS:
+            raise ProtocolError(
+                f"Invalid value: '{name}'. Supported values are: '{LOGPROBS}'.",
+                code="invalid_value",
+                param=f"session.include[{index}]",
+            )
 
 
 def _or_null(value: T | None | UnsetType, default: D) -> T | D:
@@ -167,10 +272,10 @@ def merge(old: S, new: S) -> S:
     return replace(old, **changes)
 
 
-def _complete_input(settings: AudioInput) -> AudioInput:
+def _complete_input(settings: AudioInput, *, answers: bool = True) -> AudioInput:
     detection, words = settings.turn_detection, settings.transcription
     if isinstance(detection, ServerVad | SemanticVad):
-        detection = complete_turn_detection(detection)
+        detection = complete_turn_detection(detection, answers=answers)
     if isinstance(words, Transcription):
         words = replace(words, language=_or(words.language, None), prompt=_or(words.prompt, None))
     return replace(settings, turn_detection=detection, transcription=words)
@@ -181,6 +286,8 @@ def _check_input(settings: AudioInput) -> None:
     noise = settings.noise_reduction
     if isinstance(noise, NoiseReduction):
         _one_of(noise.type, ("near_field", "far_field"), "session.audio.input.noise_reduction.type")
+    if isinstance(settings.transcription, Transcription) and isinstance(settings.transcription.delay, str):
+        _one_of(settings.transcription.delay, DELAYS, "session.audio.input.transcription.delay")
     path = "session.audio.input.turn_detection"
     match settings.turn_detection:
         case ServerVad() as vad:
@@ -190,9 +297,15 @@ def _check_input(settings: AudioInput) -> None:
             _within(vad.idle_timeout_ms, 5_000, 30_000, f"{path}.idle_timeout_ms")
 
 
-def _check_output(settings: AudioOutput, current: AudioOutput, *, has_spoken: bool) -> None:
+def _check_output(settings: AudioOutput, current: AudioOutput, *, has_spoken: bool, busy: bool) -> None:
     check_format(settings.format, "session.audio.output.format")
     _within(settings.speed, 0.25, 1.5, "session.audio.output.speed", "decimal")
+    if busy and settings.speed is not UNSET and settings.speed != current.speed:
+        raise ProtocolError(
+            "Cannot update the speed while a response is in progress.",
+            code="invalid_value",
+            param="session.audio.output.speed",
+        )
     if has_spoken and settings.voice is not UNSET and settings.voice != current.voice:
         raise ProtocolError(
             "Cannot update a conversation's voice if assistant audio is present.",
@@ -202,24 +315,15 @@ def _check_output(settings: AudioOutput, current: AudioOutput, *, has_spoken: bo
 
 
 def check_format(audio_format: AudioFormat | UnsetType, param: str) -> None:
-    """Refuse formats that this server does not speak."""
-    if audio_format is UNSET:
-        return
-    match audio_format:
-        case PcmFormat(rate=rate) if rate != SAMPLE_RATE_HZ:
-            low = rate < SAMPLE_RATE_HZ
-            word, code = ("at least", "integer_below_min_value") if low else ("at most", "integer_above_max_value")
-            raise ProtocolError(
-                f"Invalid '{param}.rate': expected a value {word} {SAMPLE_RATE_HZ}, but got {rate} instead.",
-                code=code,
-                param=f"{param}.rate",
-            )
-        case PcmFormat():
-            pass
-        case _:
-            raise ProtocolError(
-                "Invalid value: this server speaks 'audio/pcm' only.", code="invalid_value", param=f"{param}.type"
-            )
+    """Refuse rates that this server does not speak."""
+    if isinstance(audio_format, PcmFormat) and audio_format.rate != SAMPLE_RATE_HZ:
+        low = audio_format.rate < SAMPLE_RATE_HZ
+        word, code = ("at least", "integer_below_min_value") if low else ("at most", "integer_above_max_value")
+        raise ProtocolError(
+            f"Invalid '{param}.rate': expected a value {word} {SAMPLE_RATE_HZ}, but got {audio_format.rate} instead.",
+            code=code,
+            param=f"{param}.rate",
+        )
 
 
 def check_modalities(modalities: Iterable[str] | None | UnsetType, param: str) -> None:

@@ -20,8 +20,11 @@ from duologue.protocol.items import (
     Message,
     OutputAudio,
 )
+from duologue.protocol.session import AudioFormat
+from duologue.server.formats import PCM, decoded, encoded
 from duologue.server.heard import Mark, words_heard
 from duologue.server.input_buffer import BYTES_PER_MS
+from duologue.server.item_check import check_item
 
 
 class Sound(Struct, frozen=True, kw_only=True):
@@ -34,9 +37,11 @@ class Sound(Struct, frozen=True, kw_only=True):
 class Conversation:
     """Items by id, in order. Sound is kept apart, for retrieval and truncation."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, sees_images: bool = False) -> None:
         self.history: History[Item] = History()
         self._sounds: dict[str, Sound] = {}
+        self._aside: dict[str, Item] = {}
+        self._sees_images = sees_images
 
     @property
     def has_assistant_audio(self) -> bool:
@@ -54,26 +59,32 @@ class Conversation:
         """Keep the sound of an item."""
         self._sounds[item_id] = sound
 
-    def create(self, event: ConversationItemCreate, new_id: IdSource) -> tuple[Item, str | None]:
-        """Insert a client's item; returns it as stored (without audio) and its predecessor's id. Raises ProtocolError."""
-        item = event.item
-        self._check(item)
-        item_id = new_id("item") if item.id is UNSET or not item.id else item.id
-        if len(item_id) > 32:
-            raise ProtocolError(
-                "Invalid 'item.id': string too long. Expected a string with maximum length 32.",
-                code="string_above_max_length",
-                param="item.id",
-            )
-        previous = self._place(item_id, event.previous_item_id or None)
-        stored = _completed(item, item_id)
-        audio = b"".join(_client_audio(item))
-        if audio:
-            self._sounds[item_id] = Sound(audio=audio)
+    def spoken_ms(self, item: Item) -> int:
+        """Length of the item's sound, 0 where it has none."""
+        sound = self._sounds.get(str(item.id))
+        return len(sound.audio) // BYTES_PER_MS if sound else 0
+
+    def create(
+        self, event: ConversationItemCreate, new_id: IdSource, audio_format: AudioFormat = PCM
+    ) -> tuple[Item, str | None]:
+        """Insert a client's item; returns it as stored (without audio) and its predecessor's id. Raises ProtocolError.
+
+        An id that is taken replaces that item where it stands, and is given as its own predecessor, as upstream does.
+        """
+        check_item(event.item, self.history.values(), sees_images=self._sees_images)
+        stored = _completed(event.item, new_id)
+        item_id = str(stored.id)
+        previous = item_id if item_id in self.history else self._place(event.previous_item_id or None)
+        self._sounds.pop(item_id, None)
+        self._keep_sound(event.item, item_id, audio_format)
         self.history.insert(item_id, stored, previous)
         return stored, previous
 
-    def _place(self, item_id: str, wish: str | None | object) -> str | None:
+    def _keep_sound(self, item: Item, item_id: str, audio_format: AudioFormat) -> None:
+        if audio := decoded(b"".join(_client_audio(item)), audio_format):
+            self._sounds[item_id] = Sound(audio=audio)
+
+    def _place(self, wish: str | None | object) -> str | None:
         if wish == "root":
             return None
         if isinstance(wish, str):
@@ -86,38 +97,17 @@ class Conversation:
             return wish
         return self.history.last_id
 
-    def _check(self, item: Item) -> None:
-        match item:
-            case Message(role=role, content=content):
-                for index, part in enumerate(content):
-                    allowed = {"user": "input_", "system": "input_text", "assistant": "output_text"}[role]
-                    kind = str(part.__struct_config__.tag)
-                    if not kind.startswith(allowed):
-                        raise ProtocolError(
-                            f"Invalid value: '{kind}'. A {role} item cannot hold this content.",
-                            code="invalid_value",
-                            param=f"item.content[{index}].type",
-                        )
-            case FunctionCallOutput(call_id=call_id):
-                calls = (i for i in self.history.values() if isinstance(i, FunctionCall))
-                if not any(call.call_id == call_id for call in calls):
-                    raise ProtocolError(
-                        f"Error creating item: no function call with call_id '{call_id}' exists in the conversation.",
-                        code="invalid_value",
-                        param="item.call_id",
-                    )
-
-    def retrieve(self, item_id: str) -> Item:
-        """The item with its sound. Raises ProtocolError."""
+    def retrieve(self, item_id: str, heard: AudioFormat = PCM, spoken: AudioFormat = PCM) -> Item:
+        """The item with its sound: `heard` is the format of the user's, `spoken` of ours. Raises ProtocolError."""
         item = self.history.get(item_id)
         if item is None:
             raise _missing("retriev", item_id, code="item_retrieve_invalid_item_id")
         sound = self._sounds.get(item_id)
         if not isinstance(item, Message) or sound is None:
             return item
+        audio = encoded(sound.audio, spoken if item.role == "assistant" else heard)
         content = tuple(
-            replace(part, audio=sound.audio) if isinstance(part, InputAudio | OutputAudio) else part
-            for part in item.content
+            replace(part, audio=audio) if isinstance(part, InputAudio | OutputAudio) else part for part in item.content
         )
         return replace(item, content=content)
 
@@ -149,14 +139,26 @@ class Conversation:
 
     def set_transcript(self, item_id: str, text: str) -> None:
         """Write what the recognizer heard into a user's item, where it still exists."""
-        item = self.history.get(item_id)
-        if isinstance(item, Message):
-            content = tuple(replace(p, transcript=text) if isinstance(p, InputAudio) else p for p in item.content)
+        item = self._aside.get(item_id) or self.history.get(item_id)
+        if not isinstance(item, Message):
+            return
+        content = tuple(replace(p, transcript=text) if isinstance(p, InputAudio) else p for p in item.content)
+        if item_id in self._aside:
+            self._aside[item_id] = replace(item, content=content)
+        else:
             self.history.replace(item_id, replace(item, content=content))
 
-    def resolve(self, items: tuple[Item | ItemReference, ...]) -> tuple[Item, ...]:
-        """A response's own input, references replaced by the items they name. Raises ProtocolError."""
-        resolved = []
+    # --- a response's own input ------------------------------------------------------------------------------
+
+    def resolve(
+        self, items: tuple[Item | ItemReference, ...], new_id: IdSource, audio_format: AudioFormat = PCM
+    ) -> tuple[Item, ...]:
+        """A response's own input, references replaced by the items they name. Raises ProtocolError.
+
+        Items that come with the request are held aside under new ids until `release`.
+        """
+        known = [*self.history.values(), *(item for item in items if not isinstance(item, ItemReference))]
+        resolved: list[Item] = []
         for index, item in enumerate(items):
             if isinstance(item, ItemReference):
                 found = self.history.get(item.id)
@@ -165,8 +167,27 @@ class Conversation:
                     raise ProtocolError(message, code="invalid_value", param=f"response.input[{index}].id")
                 resolved.append(found)
             else:
-                resolved.append(item)
+                check_item(item, known, f"response.input[{index}]", sees_images=self._sees_images)
+                resolved.append(_completed(replace(item, id=UNSET), new_id))
+        for given, item in zip(items, resolved, strict=True):
+            if not isinstance(given, ItemReference):
+                self._aside[str(item.id)] = item
+                self._keep_sound(given, str(item.id), audio_format)
         return tuple(resolved)
+
+    def current(self, item: Item) -> Item:
+        """The item as it is by now, transcribed perhaps; as it was where it has been deleted."""
+        return self._aside.get(str(item.id)) or self.history.get(str(item.id)) or item
+
+    def is_aside(self, item_id: str) -> bool:
+        """Whether the item came with a response of its own."""
+        return item_id in self._aside
+
+    def release(self, items: tuple[Item, ...]) -> None:
+        """The response that brought these items is over."""
+        for item in items:
+            if self._aside.pop(str(item.id), None) is not None:
+                self._sounds.pop(str(item.id), None)
 
 
 def check_cut(audio_bytes: int, audio_end_ms: int) -> None:
@@ -203,8 +224,9 @@ def _client_audio(item: Item) -> list[bytes]:
     return [p.audio for p in item.content if isinstance(p, InputAudio) and isinstance(p.audio, bytes) and p.audio]
 
 
-def _completed(item: Item, item_id: str) -> Item:
+def _completed(item: Item, new_id: IdSource) -> Item:
     """The item as the conversation keeps it and as events show it: with an id, completed, sound left out."""
+    item_id = item.id or new_id("item")
     match item:
         case Message():
             content = tuple(
@@ -212,7 +234,10 @@ def _completed(item: Item, item_id: str) -> Item:
                 for part in item.content
             )
             return replace(item, id=item_id, object=UNSET, status="completed", content=content)
-        case FunctionCall() | FunctionCallOutput():
+        case FunctionCall():
+            call_id = item.call_id or new_id("call")
+            return replace(item, id=item_id, object=UNSET, status="completed", call_id=call_id)
+        case FunctionCallOutput():
             return replace(item, id=item_id, object=UNSET, status="completed")
         case _:
             return replace(item, id=item_id)

@@ -26,6 +26,13 @@ class SpeechFrames(Struct, frozen=True, kw_only=True):
     probabilities: tuple[float, ...]
 
 
+class TranscriptGuess(Struct, frozen=True, kw_only=True):
+    """The recognizer's transcript so far: the first words are final, the end is open."""
+
+    item_id: str
+    text: str
+
+
 class TranscriptReady(Struct, frozen=True, kw_only=True):
     """The recognizer finished an item's speech."""
 
@@ -94,4 +101,5 @@ class Tick(Struct, frozen=True, kw_only=True):
 
 
 ModelOutput = ModelText | ModelToolCall | VoiceAudio | VoiceMark | ModelDone | ModelFailed
-Input = ClientSent | ClientErred | SpeechFrames | TranscriptReady | TranscriptFailed | ModelOutput | Tick
+Transcribed = TranscriptGuess | TranscriptReady | TranscriptFailed
+Input = ClientSent | ClientErred | SpeechFrames | Transcribed | ModelOutput | Tick

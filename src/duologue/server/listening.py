@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from duologue.errors import ProtocolError
 from duologue.ids import IdSource
-from duologue.protocol.session import FunctionTool, RealtimeSession, ServerVad, TurnDetection
+from duologue.protocol.session import AnySession, FunctionTool, ServerVad, TurnDetection
 from duologue.server import config
 from duologue.server.commands import (
     AbortUtterance,
@@ -74,12 +74,12 @@ class Listening:
         """Whether turn detection hears speech just now."""
         return self._turn is not None and self._turn.speaking
 
-    def configure(self, session: RealtimeSession) -> list[Step]:
+    def configure(self, session: AnySession) -> list[Step]:
         """Take the session's settings; an open speech survives every change."""
         words = config.transcription(session)
         self._language = (words.language or None) if words else None
         self._prompt = (words.prompt or None) if words else None
-        self._tools = config.function_tools(session.tools)
+        self._tools = config.tools_of(session)
         wanted, before = config.turn_detection(session), self._detection
         self._detection = wanted
         if wanted is None:
@@ -111,13 +111,13 @@ class Listening:
             return self._open(self.buffer.start_ms, self.buffer.end_ms)
         return self._feed(self.buffer.end_ms)
 
-    def frames(self, probabilities: tuple[float, ...]) -> list[Step]:
-        """The detector's verdict on more frames."""
+    def frames(self, probabilities: tuple[float, ...], *, over_speech: bool = False) -> list[Step]:
+        """The detector's verdict on more frames; `over_speech` while the assistant is heard speaking."""
         steps: list[Step] = []
         for probability in probabilities:
             if self._turn is None:
                 break
-            edge = self._turn.frame(probability)
+            edge = self._turn.frame(probability, over_speech=over_speech)
             position_ms = self._turn.position_ms
             match edge:
                 case SpeechStarted():

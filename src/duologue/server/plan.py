@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from msgspec import UNSET, Struct
+from msgspec.json import encode
 
 from duologue.engines.base import LlmRequest, VoiceSettings
 from duologue.errors import ProtocolError
+from duologue.ids import IdSource
 from duologue.protocol.items import InputAudio, Item, Message, OutputAudio
 from duologue.protocol.responses import (
-    InputTokens,
     Response,
     ResponseAudio,
     ResponseAudioOutput,
     ResponseCreateParams,
 )
-from duologue.protocol.session import AudioFormat, FunctionTool, Modality, RealtimeSession, ToolChoice, VoiceId
+from duologue.protocol.session import (
+    AudioFormat,
+    FunctionTool,
+    Modality,
+    RealtimeSession,
+    RetentionRatio,
+    ToolChoice,
+    VoiceId,
+)
 from duologue.server import config
 from duologue.server.conversation import Conversation
-from duologue.server.input_buffer import BYTES_PER_MS
-from duologue.server.usage import count_input
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -34,9 +41,10 @@ class Plan(Struct, frozen=True, kw_only=True):
     max_output_tokens: int | None
     language: str | None
     voice: VoiceSettings | None
+    audio_format: AudioFormat
     output: ResponseAudioOutput
     metadata: dict[str, str] | None
-    read: InputTokens
+    truncation: str | RetentionRatio
     speech_ids: tuple[str, ...]
     last_id: str | None
 
@@ -61,7 +69,12 @@ class Plan(Struct, frozen=True, kw_only=True):
         """The context, with the transcripts known by now."""
         if self.own_items is None:
             return tuple(item for item in conversation.history.values() if not _in_progress(item))
-        return tuple(conversation.history.get(str(item.id)) or item for item in self.own_items)
+        return tuple(conversation.current(item) for item in self.own_items)
+
+    @property
+    def preamble(self) -> tuple[str, ...]:
+        """What the model reads before all items."""
+        return (self.instructions, *(encode(tool).decode() for tool in self.tools))
 
     def request(self, items: tuple[Item, ...]) -> LlmRequest:
         """What the model is asked."""
@@ -76,11 +89,15 @@ class Plan(Struct, frozen=True, kw_only=True):
         )
 
 
-def make_plan(params: ResponseCreateParams, session: RealtimeSession, conversation: Conversation) -> Plan:
+def make_plan(
+    params: ResponseCreateParams, session: RealtimeSession, conversation: Conversation, new_id: IdSource
+) -> Plan:
     """Settle what a response is to do. Raises ProtocolError."""
     _check(params)
     in_conversation = params.conversation != "none"
-    own = None if params.input is UNSET or params.input is None else conversation.resolve(params.input)
+    own = None
+    if params.input is not UNSET and params.input is not None:
+        own = conversation.resolve(params.input, new_id, config.input_format(session))
     items = tuple(conversation.history.values()) if own is None else own
     modalities: tuple[Modality, ...] = config.given_or(params.output_modalities, session.output_modalities, ("audio",))
     instructions = config.given_or(params.instructions, session.instructions, "")
@@ -105,9 +122,10 @@ def make_plan(params: ResponseCreateParams, session: RealtimeSession, conversati
         max_output_tokens=limit if isinstance(limit, int) else None,
         language=language,
         voice=VoiceSettings(voice=name, speed=speed, language=language) if modalities == ("audio",) else None,
+        audio_format=audio_format,
         output=ResponseAudioOutput(format=audio_format, voice=voice),
         metadata=params.metadata or None,
-        read=count_input(items, instructions, lambda item: _spoken_ms(item, conversation)),
+        truncation=config.given_or(session.truncation, None, "auto"),
         speech_ids=_speech_ids(items),
         last_id=str(items[-1].id) if items else None,
     )
@@ -130,11 +148,6 @@ def _check(params: ResponseCreateParams) -> None:
             code="invalid_value",
             param="response.metadata",
         )
-
-
-def _spoken_ms(item: Item, conversation: Conversation) -> int:
-    sound = conversation.sound(str(item.id))
-    return len(sound.audio) // BYTES_PER_MS if sound else 0
 
 
 def _speech_ids(items: tuple[Item, ...]) -> tuple[str, ...]:

@@ -20,14 +20,13 @@ from duologue.protocol.items import (
     TextPart,
 )
 from duologue.protocol.responses import FailureDetails, InputTokens, Response, StatusDetails
+from duologue.protocol.session import AudioFormat
 from duologue.server.conversation import Conversation, Sound, check_cut
+from duologue.server.formats import Encoder
 from duologue.server.heard import Mark, words_heard
 from duologue.server.input_buffer import BYTES_PER_MS
 from duologue.server.inputs import ModelDone
 from duologue.server.usage import count_output, settle
-
-AUDIO_DELTA_BYTES = 200 * BYTES_PER_MS
-"""Longest piece of sound in one event: small enough for every client's message limit, large enough to be few."""
 
 E = TypeVar("E", bound=wire.ServerEvent)
 
@@ -36,6 +35,7 @@ class _OpenMessage(Struct, kw_only=True):
     item_id: str
     index: int
     text: list[str] = field(default_factory=list)
+    encoder: Encoder
     audio: bytearray = field(default_factory=bytearray)
     marks: list[Mark] = field(default_factory=list)
     marked: int = 0
@@ -54,12 +54,14 @@ class _OpenCall(Struct, kw_only=True):
 class ResponseMachine:
     """A running response. Out-of-band ones (`conversation_id` null) leave the conversation alone."""
 
-    def __init__(self, response: Response, conversation: Conversation, read: InputTokens, new_id: IdSource) -> None:
+    def __init__(
+        self, response: Response, conversation: Conversation, new_id: IdSource, audio_format: AudioFormat
+    ) -> None:
         self.response = response
-        self.audio_bytes = 0
         self._conversation = conversation
-        self._read = read
+        self._read = InputTokens()
         self._new_id = new_id
+        self._format = audio_format
         self._speaks = response.output_modalities == ("audio",)
         self._open: _OpenMessage | _OpenCall | None = None
         self._output: list[Item] = []
@@ -77,6 +79,10 @@ class ResponseMachine:
         """The model may begin."""
         return [self._event(wire.ResponseCreated, response=self.response)]
 
+    def reads(self, read: InputTokens) -> None:
+        """The model has begun: this is what it reads."""
+        self._read = read
+
     # --- written and spoken text -----------------------------------------------------------------------------
 
     def text(self, delta: str) -> list[wire.ServerEvent]:
@@ -90,11 +96,9 @@ class ResponseMachine:
         """The voice spoke more."""
         events, message = self._message()
         message.audio += audio
-        self.audio_bytes += len(audio)
         where = self._content(message)
         return events + [
-            self._event(wire.ResponseOutputAudioDelta, **where, delta=audio[i : i + AUDIO_DELTA_BYTES])
-            for i in range(0, len(audio), AUDIO_DELTA_BYTES)
+            self._event(wire.ResponseOutputAudioDelta, **where, delta=delta) for delta in message.encoder.deltas(audio)
         ]
 
     def mark(self, characters: int) -> list[wire.ServerEvent]:
@@ -109,7 +113,7 @@ class ResponseMachine:
         if isinstance(self._open, _OpenMessage):
             return [], self._open
         events = self._close("completed")
-        message = _OpenMessage(item_id=self._new_id("item"), index=len(self._output))
+        message = _OpenMessage(item_id=self._new_id("item"), index=len(self._output), encoder=Encoder(self._format))
         self._open = message
         empty = Message(id=message.item_id, status="in_progress", role="assistant", content=())
         part = AudioPart() if self._speaks else TextPart()
@@ -154,9 +158,9 @@ class ResponseMachine:
         """Stop for `turn_detected` or `client_cancelled`."""
         return self._end("cancelled", StatusDetails(type="cancelled", reason=reason), None)
 
-    def fail(self, code: str, message: str) -> list[wire.ServerEvent]:
-        """An engine could not go on."""
-        error = FailureDetails(type="server_error", code=code, message=message)
+    def fail(self, code: str, message: str, kind: str = "server_error") -> list[wire.ServerEvent]:
+        """An engine could not go on, or the response may not begin."""
+        error = FailureDetails(type=kind, code=code, message=message)
         return self._end("failed", StatusDetails(type="failed", error=error), None)
 
     def _end(self, status: Any, details: StatusDetails | None, done: ModelDone | None) -> list[wire.ServerEvent]:

@@ -18,10 +18,11 @@ from duologue.protocol.client_events import InputAudioBufferAppend
 from duologue.protocol.session import AnySession
 from duologue.server import commands as do
 from duologue.server import inputs as seen
-from duologue.server.config import default_session, updated
+from duologue.server.config import first_session
 from duologue.server.connection import Connection, Dialect
 from duologue.server.generation import explain, generate
 from duologue.server.limits import Limits
+from duologue.server.rules import Rules
 from duologue.server.session import Session
 from duologue.server.tally import Meter, Tally
 from duologue.server.weighed import WeighedQueue
@@ -86,6 +87,14 @@ class RealtimeServer:
             outbox_bytes=sum(shell.connection.waiting_bytes for shell in self._shells),
         )
 
+    def _rules(self) -> Rules:
+        # An engine that says nothing about pictures takes none.
+        return Rules(
+            frame_ms=self._engines.vad.frame_ms,
+            session_seconds=self.limits.session_seconds,
+            sees_images=getattr(self._engines.llm, "sees_images", False),
+        )
+
     async def start(self) -> None:
         """Start the engines, side by side. Raises the first one's error, with its remedy."""
         try:
@@ -111,7 +120,13 @@ class RealtimeServer:
             await self.close()
 
     async def serve(
-        self, transport: EventTransport, *, model: str, dialect: Dialect = "ga", initial: AnySession | None = None
+        self,
+        transport: EventTransport,
+        *,
+        model: str = "",
+        intent: str = "conversation",
+        dialect: Dialect = "ga",
+        initial: AnySession | None = None,
     ) -> None:
         """Hold one session until either side ends it. Cancelling it closes the connection with 1001.
 
@@ -119,10 +134,15 @@ class RealtimeServer:
         ProtocolError, with nothing sent, where they cannot be applied.
         """
         session_id = self._new_id("sess")
-        settings = default_session(session_id=session_id, model=model, now_s=unix_s())
-        if initial is not None:
-            settings = updated(settings, initial, has_spoken=False)
-        machine = Session(settings, new_id=self._new_id, now_ms=self._clock(), frame_ms=self._engines.vad.frame_ms)
+        settings = first_session(
+            session_id=session_id,
+            model=model,
+            now_s=unix_s(),
+            seconds=self._rules().session_seconds,
+            transcriber=self._engines.stt.name if intent == "transcription" else None,
+            wish=initial,
+        )
+        machine = Session(settings, new_id=self._new_id, now_ms=self._clock(), rules=self._rules())
         tally = Tally(session_id, dialect, self.meter, self._clock())
         connection = Connection(transport, dialect, self.limits, tally, self._clock)
         shell = _SessionShell(machine, connection, self._engines, self.limits, self._clock)
@@ -277,6 +297,8 @@ class _SessionShell:
                         self._models[response_id].cancel()
                 case do.OpenDetector():
                     self._detector = self._engines.vad.open()
+                case do.ReportDropped(response_id=response_id, item_ids=item_ids):
+                    log.info("%s: the context is full, %d items are no longer read", response_id, len(item_ids))
                 case do.Hangup():
                     await self.connection.hang_up(command)
                 case _:
@@ -302,8 +324,8 @@ class _SessionShell:
     async def _transcribe(self, item_id: str, utterance: Utterance) -> None:
         try:
             async for result in utterance.results():
-                if isinstance(result, Transcript):
-                    await self._inbox.put(seen.TranscriptReady(item_id=item_id, text=result.text))
+                news = seen.TranscriptReady if isinstance(result, Transcript) else seen.TranscriptGuess
+                await self._inbox.put(news(item_id=item_id, text=result.text))
         except Exception as error:
             code, message = explain(error)
             await self._inbox.put(seen.TranscriptFailed(item_id=item_id, code=code, message=message))

@@ -11,6 +11,10 @@ from duologue.protocol.session import SemanticVad, ServerVad, TurnDetection
 
 MIN_SPEECH_MS = 60
 """Shorter bursts are clicks, not speech."""
+BARGE_IN_MS = 160
+"""While the assistant speaks, this much speech is needed: a click, a breath or a cough does not interrupt it."""
+BARGE_IN_GAP_MS = 64
+"""So long a gap (the closure of a consonant) does not begin that count anew."""
 HYSTERESIS = 0.15
 """Speech goes on until the probability falls this far below the threshold."""
 SEMANTIC_SILENCE_MS = {"low": 1200, "medium": 700, "auto": 700, "high": 400}
@@ -39,6 +43,8 @@ class TurnDetector:
         self._now_ms = origin_ms
         self._speaking = speaking
         self._run_ms = 0
+        self._began_ms = origin_ms
+        self._gap_ms = 0
         self._silence_ms = 0
         self.adjust(settings)
 
@@ -63,19 +69,23 @@ class TurnDetector:
         """How far the sound has been judged."""
         return self._now_ms
 
-    def frame(self, probability: float) -> Edge | None:
-        """Judge the next frame; at most one edge."""
+    def frame(self, probability: float, *, over_speech: bool = False) -> Edge | None:
+        """Judge the next frame; at most one edge. `over_speech`: the assistant is heard speaking just now."""
         self._now_ms += self._frame_ms
         if self._speaking:
             return self._listen_for_end(probability)
         if probability < self._threshold:
-            self._run_ms = 0
+            self._gap_ms += self._frame_ms
+            if not over_speech or self._gap_ms > BARGE_IN_GAP_MS:
+                self._run_ms = 0
             return None
-        self._run_ms += self._frame_ms
-        if self._run_ms < MIN_SPEECH_MS:
+        if not self._run_ms:
+            self._began_ms = self._now_ms - self._frame_ms
+        self._run_ms, self._gap_ms = self._run_ms + self._frame_ms, 0
+        if self._run_ms < (BARGE_IN_MS if over_speech else MIN_SPEECH_MS):
             return None
         self._speaking, self._silence_ms = True, 0
-        return SpeechStarted(audio_ms=self._now_ms - self._run_ms)
+        return SpeechStarted(audio_ms=self._began_ms)
 
     def _listen_for_end(self, probability: float) -> Edge | None:
         if probability >= self._threshold - HYSTERESIS:

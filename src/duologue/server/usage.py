@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from duologue.protocol.items import FunctionCall, FunctionCallOutput, Item, Message, OutputAudio, text_of
+from duologue.protocol.items import FunctionCall, FunctionCallOutput, InputImage, Item, Message, OutputAudio, text_of
 from duologue.protocol.responses import CachedTokens, InputTokens, OutputTokens, Usage
 from duologue.server.inputs import ModelDone
 
@@ -13,24 +13,40 @@ ASSISTANT_MS_PER_TOKEN = 50
 CHARACTERS_PER_TOKEN = 4
 
 
-def text_tokens(text: str) -> int:
+IMAGE_TOKENS = {"low": 85}
+IMAGE_TOKENS_DEFAULT = 765
+
+
+def tokens_of(text: str) -> int:
     """Tokens of a text, estimated."""
     return -(-len(text) // CHARACTERS_PER_TOKEN)
 
 
-def count_input(items: Iterable[Item], instructions: str, spoken_ms: Callable[[Item], int]) -> InputTokens:
-    """Tokens that the model read. `spoken_ms` gives the length of an item's sound, 0 where it has none."""
-    text, audio = text_tokens(instructions), 0
-    for item in items:
-        match item:
-            case Message():
-                length_ms = spoken_ms(item)
-                rate = ASSISTANT_MS_PER_TOKEN if item.role == "assistant" else USER_MS_PER_TOKEN
-                audio += -(-length_ms // rate)
-                text += 0 if length_ms else text_tokens(text_of(item))
-            case FunctionCall(arguments=words) | FunctionCallOutput(output=words):
-                text += text_tokens(words)
-    return InputTokens(text_tokens=text, audio_tokens=audio, cached_tokens_details=CachedTokens())
+def add(one: InputTokens, other: InputTokens) -> InputTokens:
+    """The sum of two counts; caches are not added up."""
+    return InputTokens(
+        text_tokens=one.text_tokens + other.text_tokens,
+        audio_tokens=one.audio_tokens + other.audio_tokens,
+        image_tokens=one.image_tokens + other.image_tokens,
+    )
+
+
+def item_tokens(item: Item, spoken_ms: Callable[[Item], int]) -> InputTokens:
+    """Tokens of one item as the model reads it. `spoken_ms` gives the length of its sound, 0 where it has none."""
+    match item:
+        case Message():
+            length_ms = spoken_ms(item)
+            rate = ASSISTANT_MS_PER_TOKEN if item.role == "assistant" else USER_MS_PER_TOKEN
+            images = [part.detail for part in item.content if isinstance(part, InputImage)]
+            return InputTokens(
+                text_tokens=0 if length_ms else tokens_of(text_of(item)),
+                audio_tokens=-(-length_ms // rate),
+                image_tokens=sum(IMAGE_TOKENS.get(str(detail), IMAGE_TOKENS_DEFAULT) for detail in images),
+            )
+        case FunctionCall(arguments=words) | FunctionCallOutput(output=words):
+            return InputTokens(text_tokens=tokens_of(words))
+        case _:
+            return InputTokens()
 
 
 def count_output(items: Iterable[Item], spoken_ms: Callable[[Item], int]) -> OutputTokens:
@@ -39,11 +55,11 @@ def count_output(items: Iterable[Item], spoken_ms: Callable[[Item], int]) -> Out
     for item in items:
         match item:
             case Message():
-                text += text_tokens(text_of(item))
+                text += tokens_of(text_of(item))
                 if any(isinstance(part, OutputAudio) for part in item.content):
                     audio += -(-spoken_ms(item) // ASSISTANT_MS_PER_TOKEN)
             case FunctionCall(arguments=words):
-                text += text_tokens(words)
+                text += tokens_of(words)
     return OutputTokens(text_tokens=text, audio_tokens=audio)
 
 
@@ -56,7 +72,7 @@ def settle(read: InputTokens, said: OutputTokens, done: ModelDone | None) -> Usa
         read = InputTokens(text_tokens=done.input_tokens, cached_tokens=cached, cached_tokens_details=details)
     if done is not None and done.output_tokens is not None:
         said = OutputTokens(text_tokens=done.output_tokens, audio_tokens=said.audio_tokens)
-    input_tokens = read.text_tokens + read.audio_tokens
+    input_tokens = read.text_tokens + read.audio_tokens + read.image_tokens
     output_tokens = said.text_tokens + said.audio_tokens
     return Usage(
         total_tokens=input_tokens + output_tokens,

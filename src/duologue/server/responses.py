@@ -1,0 +1,226 @@
+"""All responses of a session: which one is active, what each still waits for, and when the next may begin."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from duologue.errors import ProtocolError
+from duologue.protocol import server_events as wire
+from duologue.protocol.responses import ResponseCreateParams
+from duologue.protocol.session import AnySession, RealtimeSession, ServerVad
+from duologue.server import config
+from duologue.server.bucket import TokenBucket
+from duologue.server.commands import ReportDropped, StartModel, StopModel
+from duologue.server.conversation import Conversation
+from duologue.server.input_buffer import BYTES_PER_MS
+from duologue.server.inputs import (
+    ModelDone,
+    ModelFailed,
+    ModelOutput,
+    ModelText,
+    ModelToolCall,
+    TranscriptFailed,
+    VoiceAudio,
+    VoiceMark,
+)
+from duologue.server.outbox import Outbox
+from duologue.server.plan import Plan, make_plan
+from duologue.server.response import ResponseMachine
+from duologue.server.rules import Rules
+from duologue.server.transcripts import Transcripts
+from duologue.server.window import Window
+
+
+class _Running(Struct, kw_only=True):
+    plan: Plan
+    machine: ResponseMachine
+    waits_for: set[str]
+
+
+class Responses:
+    """Starts, feeds and ends the responses of one session."""
+
+    def __init__(
+        self, outbox: Outbox, conversation: Conversation, transcripts: Transcripts, rules: Rules, session: AnySession
+    ) -> None:
+        self.settings = session
+        self.active_id: str | None = None
+        self.idle_at_ms: int | None = None
+        """When the user has been silent for too long; None while nobody counts."""
+        self._out = outbox
+        self._conversation = conversation
+        self._conversation_id = outbox.new_id("conv")
+        self._transcripts = transcripts
+        self._window = Window(rules.context_tokens)
+        self._bucket = TokenBucket(rules.tokens_per_minute, outbox.now_ms)
+        self._running: dict[str, _Running] = {}
+        self._wants_answer = False
+        self._audible_until_ms = outbox.now_ms
+
+    @property
+    def running_ids(self) -> list[str]:
+        """Every response that is not over."""
+        return list(self._running)
+
+    @property
+    def audible(self) -> bool:
+        """Whether the assistant is speaking or about to: an answer is under way, or its sound is still being played.
+
+        Estimated as if the client played each piece of sound as soon as it came.
+        """
+        return self.active_id is not None or self._out.now_ms < self._audible_until_ms
+
+    def hushed(self) -> None:
+        """The client stopped its playback."""
+        self._audible_until_ms = self._out.now_ms
+
+    # --- beginning -------------------------------------------------------------------------------------------
+
+    def answer(self) -> None:
+        """Answer a finished turn; where a response may not be interrupted, after it."""
+        if self.active_id is not None:
+            self._wants_answer = True
+            return
+        self.respond(ResponseCreateParams())
+
+    def respond(self, params: ResponseCreateParams) -> None:
+        """Begin a response. Raises ProtocolError where that is not possible."""
+        if not isinstance(self.settings, RealtimeSession):
+            raise ProtocolError(
+                "A transcription session gives no responses: connect without 'intent=transcription' for a conversation.",
+                code="invalid_value",
+                param="type",
+            )
+        if params.conversation != "none" and self.active_id is not None:
+            raise ProtocolError(
+                f"Conversation already has an active response in progress: {self.active_id}. "
+                "Wait until the response is finished before creating a new one.",
+                code="conversation_already_has_active_response",
+            )
+        new_id = self._out.new_id
+        plan = make_plan(params, self.settings, self._conversation, new_id)
+        response = plan.response(new_id("resp"), self._conversation_id if plan.in_conversation else None)
+        machine = ResponseMachine(response, self._conversation, new_id, plan.audio_format)
+        running = _Running(plan=plan, machine=machine, waits_for=set())
+        self._running[response.id] = running
+        if plan.in_conversation:
+            self._wants_answer, self.idle_at_ms, self.active_id = False, None, response.id
+        self._out.send(machine.start())
+        for item in plan.own_items or ():
+            sound = self._conversation.sound(str(item.id))
+            if sound is not None and str(item.id) in plan.speech_ids and self._conversation.is_aside(str(item.id)):
+                self._out.do(*self._transcripts.listen(str(item.id), sound.audio))
+        running.waits_for = {item_id for item_id in plan.speech_ids if self._transcripts.is_pending(item_id)}
+        lost = self._transcripts.lost(plan.newest_speech_id)
+        if lost:
+            self._finish(response.id, machine.fail(lost.code, lost.message))
+        elif not running.waits_for:
+            self._start_model(running)
+
+    def _start_model(self, running: _Running) -> None:
+        plan, machine, response_id = running.plan, running.machine, running.machine.response.id
+        if wait_s := self._bucket.empty_for_s(self._out.now_ms):
+            message = f"Rate limit reached for tokens: limit {self._bucket.limit} a minute. Try again in {wait_s} s."
+            self._finish(response_id, machine.fail("rate_limit_exceeded", message, "rate_limit_exceeded"))
+            return
+        try:
+            # Read the conversation now: the transcripts have come since the response was created.
+            reading = self._window.read(
+                plan.items(self._conversation),
+                plan.preamble,
+                self._conversation.spoken_ms,
+                plan.truncation,
+                in_conversation=plan.in_conversation and plan.own_items is None,
+            )
+        except ProtocolError as full:
+            self._finish(response_id, machine.fail(full.code or "server_error", full.message, full.type))
+            return
+        machine.reads(reading.read)
+        if reading.dropped_ids:
+            self._out.do(ReportDropped(response_id=response_id, item_ids=reading.dropped_ids))
+        self._out.do(StartModel(response_id=response_id, request=plan.request(reading.items), voice=plan.voice))
+
+    # --- transcripts -----------------------------------------------------------------------------------------
+
+    def heard(self, item_id: str) -> None:
+        """A transcript has come: what waited for it may begin."""
+        for running in list(self._running.values()):
+            if item_id in running.waits_for:
+                running.waits_for.discard(item_id)
+                if not running.waits_for:
+                    self._start_model(running)
+
+    def unheard(self, failure: TranscriptFailed) -> None:
+        """A transcript will never come: what waited for it fails."""
+        for response_id, running in list(self._running.items()):
+            if failure.item_id in running.waits_for:
+                self._finish(response_id, running.machine.fail(failure.code, failure.message))
+
+    # --- going on and ending ---------------------------------------------------------------------------------
+
+    def model_output(self, output: ModelOutput) -> None:
+        """Model or voice produced something."""
+        running = self._running.get(output.response_id)
+        if running is None:
+            return  # late output of a response that is over
+        machine = running.machine
+        match output:
+            case ModelText(text=text):
+                self._out.send(machine.text(text))
+            case ModelToolCall():
+                self._out.send(machine.tool_call(output.index, output.name, output.arguments))
+            case VoiceAudio(audio=audio):
+                self._out.send(machine.audio(audio))
+                if running.plan.in_conversation:
+                    begin_ms = max(self._audible_until_ms, self._out.now_ms)
+                    self._audible_until_ms = begin_ms + len(audio) // BYTES_PER_MS
+            case VoiceMark(characters=characters):
+                machine.mark(characters)
+            case ModelDone():
+                self._finish(output.response_id, machine.finish(output))
+            case ModelFailed(code=code, message=message):
+                self._finish(output.response_id, machine.fail(code, message))
+
+    def interrupt(self) -> None:
+        """The user talks over the active response."""
+        if self.active_id is not None:
+            self._stop(self.active_id, "turn_detected")
+
+    def cancel(self, response_id: str | None) -> None:
+        """The client wants a response to stop; None means the active one. Raises ProtocolError."""
+        wanted = response_id or self.active_id
+        if wanted is None or wanted not in self._running:
+            raise ProtocolError("Cancellation failed: no active response found", code="response_cancel_not_active")
+        self._stop(wanted, "client_cancelled")
+
+    def _stop(self, response_id: str, reason: str) -> None:
+        if response_id == self.active_id:
+            self.hushed()
+        self._out.do(StopModel(response_id=response_id))
+        self._finish(response_id, self._running[response_id].machine.cancel(reason))
+
+    def truncate(self, item_id: str, content_index: int, audio_end_ms: int) -> bool:
+        """Cut an item that is being spoken just now; False where it is not. Raises ProtocolError."""
+        for running in self._running.values():
+            if content_index == 0 and running.machine.is_speaking(item_id):
+                running.machine.truncate(audio_end_ms)
+                return True
+        return False
+
+    def _finish(self, response_id: str, last_events: list[wire.ServerEvent]) -> None:
+        running = self._running.pop(response_id)
+        self._conversation.release(running.plan.own_items or ())
+        self._out.send(last_events)
+        usage = running.machine.response.usage
+        self._bucket.spend(usage.total_tokens if usage else 0, self._out.now_ms)
+        self._out.emit(wire.RateLimitsUpdated, rate_limits=(self._bucket.report(self._out.now_ms),))
+        if response_id != self.active_id:
+            return
+        self.active_id = None
+        detection = config.turn_detection(self.settings)
+        if isinstance(detection, ServerVad) and isinstance(detection.idle_timeout_ms, int):
+            # The client hears the sound at its own pace: silence begins when it has been played.
+            quiet_ms = max(self._audible_until_ms, self._out.now_ms)
+            self.idle_at_ms = quiet_ms + detection.idle_timeout_ms
+        if self._wants_answer:
+            self.answer()

@@ -1,0 +1,19 @@
+"""What the host of a session decides, as against what its client may ask for."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Rules(Struct, frozen=True, kw_only=True):
+    """The bounds of one session.
+
+    `frame_ms` is the detector's; `sees_images` says whether the model takes pictures. `context_tokens` is what the
+    model can hold, its answer included. `tokens_per_minute` refills evenly.
+    """
+
+    frame_ms: int = 32
+    session_seconds: int = 3600
+    context_tokens: int = 32_768
+    tokens_per_minute: int = 2_000_000
+    sees_images: bool = False

@@ -1,0 +1,125 @@
+"""Transcription sessions, and transcripts while they grow (duologue.server.transcripts)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from script import SILENCE, SPEECH, Script
+
+from duologue.errors import ProtocolError
+from duologue.protocol.session import Audio, AudioInput, RealtimeSession, TranscriptionSession
+from duologue.server import inputs
+from duologue.server.config import first_session
+
+DELTA = "conversation.item.input_audio_transcription.delta"
+COMPLETED = "conversation.item.input_audio_transcription.completed"
+
+
+def scribe(**audio_input: Any) -> Script:
+    start = first_session(session_id="sess_1", model="", now_s=0, seconds=60, transcriber="pocketsphinx", wish=None)
+    s = Script(start=start)
+    if audio_input:
+        s.client("session.update", session={"type": "transcription", "audio": {"input": audio_input}})
+    return s
+
+
+def test_the_session_shows_what_it_is() -> None:
+    session = scribe().events()[0]["session"]
+    assert (session["type"], session["object"]) == ("transcription", "realtime.transcription_session")
+    assert session["audio"]["input"]["turn_detection"] == {
+        "type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 200,
+    }  # fmt: skip
+    assert session["audio"]["input"]["transcription"]["model"] == "pocketsphinx"
+    assert "output" not in session["audio"]
+
+
+def test_a_spoken_turn_is_transcribed_and_not_answered() -> None:
+    s = scribe()
+    out = s.hear(320, SPEECH) + s.hear(320, SILENCE)
+    assert [name for name in out if not name.startswith("<")] == [
+        "input_audio_buffer.speech_started",
+        "input_audio_buffer.speech_stopped",
+        "input_audio_buffer.committed",
+        "conversation.item.added",
+        "conversation.item.done",
+    ]
+    assert s.give(inputs.TranscriptReady(item_id="item_1", text="hello there")) == [DELTA, COMPLETED]
+    assert s.events()[-1]["usage"] == {"type": "duration", "seconds": 0.544}
+
+
+@pytest.mark.parametrize("response", [{}, {"conversation": "none", "input": []}])
+def test_there_are_no_responses(response: dict[str, Any]) -> None:
+    s = scribe()
+    assert s.client("response.create", response=response, event_id="e") == ["error"]
+    error = s.events()[-1]["error"]
+    assert (error["param"], error["event_id"]) == ("type", "e")
+    assert "transcription session" in error["message"]
+
+
+def test_updates_keep_the_kind_of_session() -> None:
+    s = scribe(turn_detection={"type": "server_vad", "silence_duration_ms": 700}, transcription={"model": "m"})
+    session = s.events()[-1]["session"]
+    assert session["audio"]["input"]["turn_detection"]["silence_duration_ms"] == 700
+    assert "create_response" not in session["audio"]["input"]["turn_detection"]
+    assert session["audio"]["input"]["transcription"] == {"model": "m", "language": None, "prompt": None}
+    assert s.client("session.update", session={"type": "realtime", "instructions": "x"}) == ["error"]
+    s.client("session.update", session={"type": "transcription", "include": ["x"]})
+    assert s.events()[-1]["error"]["param"] == "session.include[0]"
+    include = ["item.input_audio_transcription.logprobs"]
+    assert s.client("session.update", session={"type": "transcription", "include": include}) == ["session.updated"]
+
+
+def test_language_and_prompt_reach_the_recognizer() -> None:
+    s = scribe(transcription={"model": "m", "language": "ko", "prompt": "weather"}, turn_detection=None)
+    s.hear(200, SPEECH)
+    opened = next(c for c in s.commands if type(c).__name__ == "OpenUtterance")
+    assert (opened.language, opened.prompt) == ("ko", "weather")
+
+
+def guess(s: Script, *texts: str) -> list[str]:
+    return [name for text in texts for name in s.give(inputs.TranscriptGuess(item_id="item_1", text=text))]
+
+
+def test_guesses_wait_for_their_item() -> None:
+    s = scribe(turn_detection=None, transcription={"model": "m"})
+    s.hear(200, SPEECH)
+    assert guess(s, "one two", "one two three") == []
+    assert s.client("input_audio_buffer.commit")[-2:] == ["conversation.item.done", DELTA]
+    assert guess(s, "one two three four") == [DELTA]
+    s.give(inputs.TranscriptReady(item_id="item_1", text="one two three four"))
+    deltas = [e["delta"] for e in s.events() if e["type"] == DELTA]
+    assert deltas[0] == "one two"
+    assert "".join(deltas) == s.events()[-1]["transcript"]
+
+
+def test_with_a_delay_words_come_while_they_are_spoken() -> None:
+    s = scribe(turn_detection=None, transcription={"model": "m", "delay": "minimal"})
+    s.hear(200, SPEECH)
+    assert guess(s, "one two", "one two three") == [DELTA, DELTA]
+    s.client("input_audio_buffer.commit")
+    s.give(inputs.TranscriptReady(item_id="item_1", text="one two three"))
+    assert "".join(e["delta"] for e in s.events() if e["type"] == DELTA) == s.events()[-1]["transcript"]
+    bad = {"type": "transcription", "audio": {"input": {"transcription": {"delay": "soon"}}}}
+    assert s.client("session.update", session=bad) == ["error"]
+
+
+def test_a_conversation_shows_growing_transcripts_too() -> None:
+    s = Script(audio={"input": {"turn_detection": None, "transcription": {"model": "m"}}})
+    s.hear(200, SPEECH)
+    s.client("input_audio_buffer.commit")
+    assert guess(s, "one two", "one two three") == [DELTA]
+    s.give(inputs.TranscriptFailed(item_id="item_1", code="x", message="gone"))
+    assert guess(s, "one two three four") == []
+
+
+def test_a_session_may_begin_with_settings() -> None:
+    wish = TranscriptionSession(audio=Audio(input=AudioInput(turn_detection=None)))
+    start = first_session(session_id="s", model="", now_s=0, seconds=60, wish=wish)
+    assert isinstance(start, TranscriptionSession)
+    wish2 = RealtimeSession(instructions="be brief")
+    talk = first_session(session_id="s", model="m", now_s=0, seconds=60, wish=wish2)
+    assert isinstance(talk, RealtimeSession)
+    assert (talk.instructions, talk.model, talk.expires_at) == ("be brief", "m", 60)
+    with pytest.raises(ProtocolError):
+        first_session(session_id="s", model="", now_s=0, seconds=60, transcriber="x", wish=wish2)
