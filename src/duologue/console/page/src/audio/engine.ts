@@ -184,17 +184,19 @@ export function unlock(): void {
 
 export function press(): void {
   if (pressed.value || call.value?.state !== "connected" || call.value.mode !== "manual" || !mine.value) return;
-  if (!recorder) {
-    void queue(async () => {
-      await openMic();
-      plug();
-    });
-    return;
-  }
   // What is playing stops here, before Python has even heard of it; the ledger tells it where.
   speaker?.node.port.postMessage({ clear: true });
   pressed.value = true;
-  gate();
+  if (recorder) return gate();
+  // The microphone is still being opened, or was refused before: the recording begins as soon as there is one.
+  void queue(async () => {
+    if (!recorder) {
+      await openMic();
+      plug();
+    }
+    if (recorder) gate();
+    else pressed.value = false;
+  });
 }
 
 export function release(): void {
