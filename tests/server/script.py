@@ -24,8 +24,8 @@ def pcm(ms: int, sound: bytes = SILENCE) -> bytes:
 
 
 def detect(frame: bytes) -> float:
-    """Speech probability of one frame: the share of speech in it."""
-    return frame.count(SPEECH) / len(frame)
+    """Speech probability of one frame: the share of bytes in it that are not silence."""
+    return 1 - frame.count(SILENCE) / len(frame)
 
 
 class Script:
