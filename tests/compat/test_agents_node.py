@@ -75,8 +75,8 @@ def test_a_spoken_question_runs_a_tool_and_is_answered(host: str, sounds: Path) 
     assert "21.5" in history[2][1]
 
 
-def test_barge_in(host: str, sounds: Path) -> None:
-    told = play("bargeIn", host, sounds)
+def test_barge_in(slow_host: str, sounds: Path) -> None:
+    told = play("bargeIn", slow_host, sounds)
     assert told["cancelled"] == [{"type": "cancelled", "reason": "turn_detected"}]
     [history] = told["history"]
     assert [who for who, _ in history] == ["user", "assistant", "user", "assistant"]
@@ -84,8 +84,8 @@ def test_barge_in(host: str, sounds: Path) -> None:
     assert [event["type"] for event in told["wire"]].count("conversation.item.truncated") == 1
 
 
-def test_interrupt(host: str, sounds: Path) -> None:
-    told = play("interrupt", host, sounds)
+def test_interrupt(slow_host: str, sounds: Path) -> None:
+    told = play("interrupt", slow_host, sounds)
     assert told["cancelled"] == [{"type": "cancelled", "reason": "client_cancelled"}]
     [history] = told["history"]
     assert history[2:] == [["user", "say good morning"], ["assistant", "Good morning"]]
@@ -100,7 +100,7 @@ def test_handoff(host: str, sounds: Path) -> None:
     assert [event["session"]["tools"] for event in told["wire"] if event["type"] == "session.updated"][-1] == []
 
 
-def test_output_guardrail(host: str, sounds: Path) -> None:
-    told = play("guardrail", host, sounds)
+def test_output_guardrail(slow_host: str, sounds: Path) -> None:
+    told = play("guardrail", slow_host, sounds)
     assert told["cancelled"] == [{"type": "cancelled", "reason": "client_cancelled"}]
     assert told["after"] == ["completed"]

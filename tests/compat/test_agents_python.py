@@ -164,9 +164,9 @@ def test_push_to_talk(host: str) -> None:
     tell(story)
 
 
-def test_barge_in(host: str) -> None:
+def test_barge_in(slow_host: str) -> None:
     async def story() -> None:
-        async with talking(host, ASSISTANT, **voice()) as talk:
+        async with talking(slow_host, ASSISTANT, **voice()) as talk:
             await talk.session.send_message("count to 100")
             await talk.until("audio")
             await talk.speak("seven_times_eight", silence_ms=800)
@@ -184,9 +184,9 @@ def test_barge_in(host: str) -> None:
     tell(story)
 
 
-def test_interrupt(host: str) -> None:
+def test_interrupt(slow_host: str) -> None:
     async def story() -> None:
-        async with talking(host, ASSISTANT, **voice(interrupt_response=False)) as talk:
+        async with talking(slow_host, ASSISTANT, **voice(interrupt_response=False)) as talk:
             await talk.session.send_message("count to 100")
             await talk.until("audio")
             await talk.session.interrupt()
@@ -221,7 +221,7 @@ def test_handoff(host: str) -> None:
     tell(story)
 
 
-def test_output_guardrail(host: str) -> None:
+def test_output_guardrail(slow_host: str) -> None:
     async def forbid(context: RunContextWrapper[Any], agent: Any, output: str) -> GuardrailFunctionOutput:
         return GuardrailFunctionOutput(output_info={"said": output}, tripwire_triggered="twenty" in output)
 
@@ -230,7 +230,7 @@ def test_output_guardrail(host: str) -> None:
             "output_guardrails": [OutputGuardrail(guardrail_function=forbid, name="no_twenty")],
             "guardrails_settings": {"debounce_text_length": 20},
         }
-        async with talking(host, ASSISTANT, run_config=run_config) as talk:
+        async with talking(slow_host, ASSISTANT, run_config=run_config) as talk:
             await talk.session.send_message("count to 100")
             tripped = (await talk.until("guardrail_tripped"))[-1]
             assert "twenty" in tripped.message

@@ -63,8 +63,8 @@ def test_push_to_talk(host: str, sounds: Path) -> None:
     assert told["sound"][0] > 48 * 300
 
 
-def test_server_vad_with_barge_in_and_truncation(host: str, sounds: Path) -> None:
-    told = play("barge_in", host, sounds)
+def test_server_vad_with_barge_in_and_truncation(slow_host: str, sounds: Path) -> None:
+    told = play("barge_in", slow_host, sounds)
     assert told["interrupts"] == [True]
     assert told["cancelled"] == [["cancelled", "turn_detected", "incomplete"]]
     assert told["truncated"] == [100]

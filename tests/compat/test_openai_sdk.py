@@ -139,7 +139,7 @@ def test_push_to_talk(host: str) -> None:
     tell(host, story)
 
 
-def test_server_vad_with_barge_in_and_truncation(host: str) -> None:
+def test_server_vad_with_barge_in_and_truncation(slow_host: str) -> None:
     async def story(line: Line) -> None:
         session = await line.configure(audio=listening())
         assert session.audio.input.turn_detection.interrupt_response is True
@@ -164,7 +164,7 @@ def test_server_vad_with_barge_in_and_truncation(host: str) -> None:
         assert heard[0] == "hello"
         assert "seven times eight" in heard[1]
 
-    tell(host, story)
+    tell(slow_host, story)
 
 
 def test_function_call_and_its_output(host: str) -> None:
@@ -189,7 +189,7 @@ def test_function_call_and_its_output(host: str) -> None:
     tell(host, story)
 
 
-def test_cancel(host: str) -> None:
+def test_cancel(slow_host: str) -> None:
     async def story(line: Line) -> None:
         await line.say("count to 100")
         await line.wire.response.create(response={"metadata": {"turn": "long"}})
@@ -201,7 +201,7 @@ def test_cancel(host: str) -> None:
         assert (done.id, done.status, done.status_details.reason) == (created.id, "cancelled", "client_cancelled")
         assert (await line.ask("hello")).status == "completed"
 
-    tell(host, story)
+    tell(slow_host, story)
 
 
 def test_retrieve_and_delete(host: str) -> None:
@@ -221,7 +221,7 @@ def test_retrieve_and_delete(host: str) -> None:
     tell(host, story)
 
 
-def test_out_of_band_beside_the_conversation(host: str) -> None:
+def test_out_of_band_beside_the_conversation(slow_host: str) -> None:
     async def story(line: Line) -> None:
         await line.say("count to 100")
         await line.wire.response.create()
@@ -244,10 +244,10 @@ def test_out_of_band_beside_the_conversation(host: str) -> None:
         await line.wire.response.cancel(response_id=active.id)
         assert (await line.until("response.done"))[-1].response.id == active.id
 
-    tell(host, story)
+    tell(slow_host, story)
 
 
-def test_errors_name_their_cause_and_the_session_lives(host: str) -> None:
+def test_errors_name_their_cause_and_the_session_lives(slow_host: str) -> None:
     async def story(line: Line) -> None:
         wire = line.wire
         await wire.response.cancel(event_id="idle")
@@ -274,7 +274,7 @@ def test_errors_name_their_cause_and_the_session_lives(host: str) -> None:
         await line.until("response.done")
         assert (await line.ask("hello")).status == "completed"
 
-    tell(host, story)
+    tell(slow_host, story)
 
 
 def test_the_dispatcher_and_the_iterator_of_the_sdk(host: str) -> None:
