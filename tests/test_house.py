@@ -29,7 +29,7 @@ PURE = {
     *(f"server/{name}" for name in (
         "inputs", "commands", "input_buffer", "turn", "response", "session", "listening", "conversation", "config",
         "plan", "usage", "heard", "clauses", "rules", "outbox", "bucket", "captions", "transcripts", "formats", "window",
-        "responses", "turns", "item_check",
+        "responses", "turns", "item_check", "admission", "offers",
     )),
     "client/conversation",
     "console/feed",

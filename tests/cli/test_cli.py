@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from duologue import __version__
@@ -74,6 +77,7 @@ def test_serve_does_not_listen_to_strangers() -> None:
     out = run("serve", "--host", "0.0.0.0")
     assert out.returncode != 0
     assert "127.0.0.1" in out.stderr
+    assert "--api-key" in out.stderr
     assert "Traceback" not in out.stderr
 
 
@@ -87,7 +91,7 @@ def test_a_busy_port_is_one_line_that_names_the_option() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_serve_answers_and_stops_cleanly_in_mid_session(number: signal.Signals) -> None:
-    with serve() as (process, url):
+    with serve("--drain-seconds", "0.1") as (process, url):
         with urllib.request.urlopen(
             url.replace("ws:", "http:").replace("/v1/realtime", "/health"), timeout=10
         ) as health:
@@ -95,6 +99,78 @@ def test_serve_answers_and_stops_cleanly_in_mid_session(number: signal.Signals) 
         with connect(f"{url}?model=x") as caller:
             assert json.loads(caller.recv(10))["type"] == "session.created"
             process.send_signal(number)
+            with pytest.raises(ConnectionClosed) as closed:
+                caller.recv(20)
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1001
             out, err = process.communicate(timeout=30)
     assert process.returncode == 0, err
     assert "Traceback" not in err + out
+    (line,) = [json.loads(text) for text in err.splitlines() if text.startswith("{")]
+    assert (line["event"], line["model"], line["dialect"]) == ("session", "x", "ga")
+    assert line["ended"] == "server: 1001 the server is shutting down"
+
+
+def test_a_session_that_runs_is_let_end_while_nobody_new_comes_in() -> None:
+    with serve("--drain-seconds", "30") as (process, url):
+        with connect(f"{url}?model=x") as caller:
+            assert json.loads(caller.recv(10))["type"] == "session.created"
+            process.send_signal(signal.SIGTERM)
+            assert process.stderr is not None
+            assert process.stderr.readline() == "duologue serve: 1 sessions have 30 s to end\n"
+            with connect(f"{url}?model=x") as late:
+                assert json.loads(late.recv(10))["error"]["code"] == "server_shutting_down"
+            caller.send('{"type":"input_audio_buffer.clear"}')
+            assert json.loads(caller.recv(10))["type"] == "input_audio_buffer.cleared"
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+def test_keys_from_the_command_line_and_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUOLOGUE_API_KEYS", "sk-two, sk-three")
+    with serve("--host", "127.0.0.1", "--api-key", "sk-one", "--model", "a", "--session-minutes", "1") as (_, url):
+        for key in ("sk-one", "sk-two", "sk-three"):
+            with connect(f"{url}?model=a", additional_headers={"Authorization": f"Bearer {key}"}) as caller:
+                session = json.loads(caller.recv(10))["session"]
+                assert 50 <= session["expires_at"] - time.time() <= 61
+        with connect(f"{url}?model=a") as stranger:
+            assert json.loads(stranger.recv(10))["error"]["type"] == "invalid_request_error"
+
+
+def test_a_long_client_secret_travels_in_a_header() -> None:
+    text = random.Random(0).randbytes(7000).hex()
+    with serve() as (_, url):
+        body = json.dumps({"session": {"type": "realtime", "model": "x", "instructions": text}}).encode()
+        where = url.replace("ws:", "http:") + "/client_secrets"
+        with urllib.request.urlopen(urllib.request.Request(where, body, method="POST"), timeout=10) as answer:
+            key = json.load(answer)["value"]
+        assert len(key) > 8192, "longer than what the library takes by itself"
+        for options in (
+            {"additional_headers": {"Authorization": f"Bearer {key}"}},
+            {"subprotocols": ["realtime", f"openai-insecure-api-key.{key}"]},
+        ):
+            with connect(url, **options) as caller:
+                assert json.loads(caller.recv(10))["session"]["instructions"] == text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (("--tls-cert", "x.pem"), "--tls-key"),
+        (("--api-key", " "), "--api-key"),
+        (("--max-sessions", "0"), "at least 1"),
+        (("--session-minutes", "0"), "more than 0"),
+        (("--drain-seconds", "-1"), "0 to 3600"),
+    ],
+)
+def test_settings_that_make_no_sense_are_one_line(arguments: tuple[str, ...], hint: str) -> None:
+    out = run("serve", *arguments)
+    assert out.returncode != 0
+    assert hint in out.stderr
+    assert "Traceback" not in out.stderr
+
+
+def test_a_short_signing_key_is_refused() -> None:
+    out = run("serve", DUOLOGUE_SIGNING_KEY="short")
+    assert out.returncode == 1
+    assert "DUOLOGUE_SIGNING_KEY" in out.stderr

@@ -27,6 +27,7 @@ from duologue.engines.base import (
 )
 from duologue.errors import EngineError
 from duologue.protocol.items import Message, text_of
+from duologue.server.admission import Door
 from duologue.server.http import create_app
 from duologue.server.limits import MAX_FRAME_BYTES
 from duologue.server.runner import Engines, RealtimeServer
@@ -187,11 +188,11 @@ def types(events: list[dict[str, Any]]) -> list[str]:
 
 
 @asynccontextmanager
-async def serving(server: RealtimeServer) -> AsyncIterator[str]:
-    """The server on a free loopback port; gives the address of its WebSocket."""
+async def serving(server: RealtimeServer, door: Door | None = None) -> AsyncIterator[str]:
+    """The server on a free loopback port; gives the address of its WebSocket. Without a door anybody gets in."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        create_app(server),
+        create_app(server, door),
         ws="websockets-sansio",
         ws_max_size=MAX_FRAME_BYTES,
         ws_per_message_deflate=False,

@@ -6,15 +6,19 @@ import asyncio
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
 from msgspec import Struct
+from websockets import http11
 
 from duologue.errors import ConfigError, DuologueError
 from duologue.server.limits import MAX_FRAME_BYTES
+
+HEADER_LINE_BYTES = 32 * 1024
+"""A client secret is one header line, and carries a session's settings: `websockets` would stop at 8 KiB."""
 
 
 class Address(Struct, frozen=True, kw_only=True):
@@ -42,10 +46,16 @@ def bind(address: Address) -> socket.socket:
     return listener
 
 
+Drain = Callable[[bool], Awaitable[None]]
+"""Ends what runs: at leisure, or at once where its argument (hurry) is True."""
+
+
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], drain: Drain | None) -> None:
         super().__init__(config)
         self._ready = ready
+        self._drain = drain
+        self._drains: list[asyncio.Task[None]] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening, then say so."""
@@ -60,25 +70,42 @@ class _Server(uvicorn.Server):
         caught = (signal.SIGINT, signal.SIGTERM)
         try:
             for number in caught:
-                loop.add_signal_handler(number, self.handle_exit, number, None)
+                loop.add_signal_handler(number, self._stop, number)
         except NotImplementedError:  # Windows has no signal handlers on the loop
             for number in caught:
-                signal.signal(number, self.handle_exit)
+                signal.signal(number, lambda number, _: loop.call_soon_threadsafe(self._stop, number))
         yield
 
+    def _stop(self, number: int) -> None:
+        """SIGTERM drains; SIGINT, or a second signal of any kind, does not wait."""
+        hurry = number == signal.SIGINT or bool(self._drains)
+        self._drains.append(asyncio.get_running_loop().create_task(self._end(hurry), name=f"stop-{number}"))
 
-def run_app(app: Any, address: Address, ready: Callable[[int], None]) -> int:
-    """Serve `app` until it is asked to stop; `ready` gets the port. Returns the exit code."""
+    async def _end(self, hurry: bool) -> None:
+        try:
+            if self._drain:
+                await self._drain(hurry)
+        finally:
+            self.should_exit = True
+
+
+def run_app(app: Any, address: Address, ready: Callable[[int], None], drain: Drain | None = None) -> int:
+    """Serve `app` until it is asked to stop; `ready` gets the port. Returns the exit code.
+
+    `drain` is awaited before the connections are closed; until then the app still answers.
+    """
     try:
         listener = bind(address)
     except ConfigError as error:
         print(f"duologue: {error}", file=sys.stderr)
         return 2
+    http11.MAX_LINE_LENGTH = max(http11.MAX_LINE_LENGTH, HEADER_LINE_BYTES)
     config = uvicorn.Config(
         app,
         ws="websockets-sansio",
         ws_max_size=MAX_FRAME_BYTES,
         ws_per_message_deflate=False,
+        h11_max_incomplete_event_size=2 * HEADER_LINE_BYTES,
         lifespan="on",
         log_level="warning",
         timeout_graceful_shutdown=3,
@@ -86,7 +113,7 @@ def run_app(app: Any, address: Address, ready: Callable[[int], None]) -> int:
         ssl_keyfile=address.key,
     )
     port = int(listener.getsockname()[1])
-    server = _Server(config, lambda: ready(port))
+    server = _Server(config, lambda: ready(port), drain)
     try:
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
             runner.run(server.serve(sockets=[listener]))

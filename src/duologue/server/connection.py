@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Literal
 
 from msgspec import UNSET
 
@@ -18,6 +17,7 @@ from duologue.protocol.client_events import InputAudioBufferAppend
 from duologue.protocol.codec import decode_client_event, encode
 from duologue.protocol.dialect import client_event_to_ga, server_event_to_beta
 from duologue.protocol.server_events import ServerEvent
+from duologue.server.admission import Dialect
 from duologue.server.commands import Hangup
 from duologue.server.inputs import ClientErred, ClientSent
 from duologue.server.limits import Limits
@@ -25,7 +25,6 @@ from duologue.server.tally import Tally
 from duologue.server.weighed import WeighedQueue
 from duologue.transports.base import BinaryFrame, EventTransport
 
-Dialect = Literal["ga", "beta"]
 OUTBOX_FRAMES = 512
 HANGUP_SECONDS = 5.0
 """How long a close may wait for a client that does not read."""

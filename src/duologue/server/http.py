@@ -1,90 +1,139 @@
-"""The server's ASGI app: the Realtime WebSocket and the health check."""
+"""The server's ASGI app: the Realtime WebSocket in both dialects, client secrets, health and metrics."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from msgspec.structs import replace
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
+from duologue.clock import unix_s
 from duologue.errors import ProtocolError, TransportClosed
 from duologue.ids import random_id
 from duologue.protocol.codec import encode
 from duologue.protocol.server_events import Error, ErrorDetails
+from duologue.server.admission import Door, Handshake, Refused, admit
+from duologue.server.asgi import AsgiTransport
+from duologue.server.metrics import CONTENT_TYPE, Metrics
+from duologue.server.rest import busy, guarded, refusal, session_routes
 from duologue.server.runner import RealtimeServer
-from duologue.transports.base import BinaryFrame
+
+BUSY_CLOSE_CODE = 1013
+DRAINING_CLOSE_CODE = 1001
+SIGNING_KEY_BYTES = 32
+
+CORS = Middleware(
+    CORSMiddleware,
+    allow_origins=["*"],
+    allow_methods=["GET", "POST", "OPTIONS"],
+    allow_headers=["*"],  # SDKs add headers of their own to Authorization and Content-Type
+    expose_headers=["Location"],
+    max_age=600,
+)
 
 
-class AsgiTransport:
-    """A WebSocket of any ASGI server as an EventTransport."""
+def create_app(server: RealtimeServer, door: Door | None = None) -> Starlette:
+    """The app around a server; its lifespan starts and closes the engines.
 
-    def __init__(self, websocket: WebSocket) -> None:
-        self._websocket = websocket
-        self._closed: TransportClosed | None = None
-
-    @property
-    def closed(self) -> TransportClosed | None:
-        """Why the connection ended; None while it is open."""
-        return self._closed
-
-    async def send(self, frame: bytes) -> None:
-        """Send one event. Raises TransportClosed."""
-        if self._closed:
-            raise self._closed
-        try:
-            await self._websocket.send_text(frame.decode())
-        except (WebSocketDisconnect, RuntimeError) as gone:
-            self._closed = self._closed or TransportClosed(1006, str(gone))
-            raise self._closed from None
-
-    async def __aiter__(self) -> AsyncIterator[bytes | str]:
-        while self._closed is None:
-            message = await self._websocket.receive()
-            if message["type"] == "websocket.disconnect":
-                self._closed = self._closed or TransportClosed(message.get("code") or 1005, message.get("reason") or "")
-            elif message.get("text") is not None:
-                yield message["text"]
-            else:
-                yield BinaryFrame(message.get("bytes") or b"")
-
-    async def close(self, code: int = 1000, reason: str = "") -> None:
-        """End the connection; a second call does nothing."""
-        if self._closed is None:
-            self._closed = TransportClosed(code, reason, by="server")
-            with suppress(RuntimeError):  # the peer was faster
-                await self._websocket.close(code, reason[:120])
-
-
-def create_app(server: RealtimeServer) -> Starlette:
-    """The app around a server; its lifespan starts and closes the engines."""
+    Without a door anybody is let in, and client secrets are valid as long as this app lives. Metrics are served where
+    the server's meter is a `Metrics`.
+    """
+    entrance = door or Door(signing_key=os.urandom(SIGNING_KEY_BYTES))
+    if not entrance.default_model:
+        name = entrance.models[0] if entrance.models else server.responder
+        entrance = replace(entrance, default_model=name)
 
     async def realtime(websocket: WebSocket) -> None:
-        offered = websocket.scope.get("subprotocols") or []
-        await websocket.accept("realtime" if "realtime" in offered else None)
-        transport = AsgiTransport(websocket)
-        model = websocket.query_params.get("model", "")
-        if model:
-            await server.serve(transport, model=model)
-        else:
-            await _refuse(transport, ProtocolError("You must provide a model parameter.", code="missing_model"))
+        await _answer(websocket, server, entrance, translates=False)
 
-    async def health(_: Request) -> JSONResponse:
-        return JSONResponse({"status": "ok", "sessions": server.sessions})
+    async def translations(websocket: WebSocket) -> None:
+        await _answer(websocket, server, entrance, translates=True)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with server.running():
             yield
 
-    return Starlette(routes=[WebSocketRoute("/v1/realtime", realtime), Route("/health", health)], lifespan=lifespan)
+    return Starlette(
+        routes=[
+            WebSocketRoute("/v1/realtime", realtime),
+            WebSocketRoute("/v1/realtime/translations", translations),
+            *session_routes(server, entrance),
+            *_status_routes(server, entrance),
+        ],
+        middleware=[CORS],
+        exception_handlers={HTTPException: _http_error},
+        lifespan=lifespan,
+    )
 
 
-async def _refuse(transport: AsgiTransport, error: ProtocolError) -> None:
+def _status_routes(server: RealtimeServer, door: Door) -> list[Route]:
+    """What those who run the server ask."""
+
+    async def health(_: Request) -> Response:
+        return JSONResponse({"status": "ok", "sessions": server.sessions})
+
+    async def ready(_: Request) -> Response:
+        reason = busy(server)
+        return refusal(reason, 503) if reason else JSONResponse({"status": "ready", "sessions": server.sessions})
+
+    async def metrics(_: Request) -> Response:
+        if not isinstance(server.meter, Metrics):
+            raise HTTPException(404, "This server keeps no metrics.")
+        return Response(server.meter.page(server), media_type=CONTENT_TYPE)
+
+    return [Route("/health", health), Route("/ready", ready), Route("/metrics", guarded(door, metrics))]
+
+
+async def _answer(websocket: WebSocket, server: RealtimeServer, door: Door, *, translates: bool) -> None:
+    handshake = Handshake(
+        headers=websocket.headers,
+        query=websocket.query_params,
+        subprotocols=tuple(websocket.scope.get("subprotocols") or ()),
+        translates=translates,
+    )
+    await websocket.accept(handshake.subprotocol)
+    transport = AsgiTransport(websocket)
+    decision = admit(handshake, door, unix_s())
+    if not isinstance(decision, Refused) and (reason := busy(server)):
+        code = DRAINING_CLOSE_CODE if server.draining else BUSY_CLOSE_CODE
+        decision = Refused(error=reason, close_code=code)
+    if not isinstance(decision, Refused):
+        try:
+            await server.serve(
+                transport,
+                model=decision.model,
+                intent=decision.intent,
+                dialect=handshake.dialect,
+                initial=decision.initial,
+            )
+        except ProtocolError as error:
+            decision = Refused(error=error)
+    if isinstance(decision, Refused):
+        server.meter.refused(decision.error.code or decision.error.type)
+        await _refuse(transport, decision)
+
+
+async def _refuse(transport: AsgiTransport, refused: Refused) -> None:
     """Say why in an event, then close: clients see events, but rarely the body of a refused handshake."""
+    error = refused.error
     details = ErrorDetails(type=error.type, code=error.code, message=error.message, param=error.param)
-    await transport.send(encode(Error(event_id=random_id("event"), error=details)))
-    await transport.close(4000, f"{error.type}.{error.code}")
+    with suppress(TransportClosed):
+        await transport.send(encode(Error(event_id=random_id("event"), error=details)))
+    await transport.close(refused.close_code, refused.close_reason)
+
+
+async def _http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    response = refusal(ProtocolError(error.detail), error.status_code)
+    response.headers.update(error.headers or {})
+    return response

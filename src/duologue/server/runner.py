@@ -18,8 +18,9 @@ from duologue.protocol.client_events import InputAudioBufferAppend
 from duologue.protocol.session import AnySession
 from duologue.server import commands as do
 from duologue.server import inputs as seen
+from duologue.server.admission import Dialect, Intent
 from duologue.server.config import first_session
-from duologue.server.connection import Connection, Dialect
+from duologue.server.connection import Connection
 from duologue.server.generation import explain, generate
 from duologue.server.limits import Limits
 from duologue.server.rules import Rules
@@ -124,7 +125,7 @@ class RealtimeServer:
         transport: EventTransport,
         *,
         model: str = "",
-        intent: str = "conversation",
+        intent: Intent = "conversation",
         dialect: Dialect = "ga",
         initial: AnySession | None = None,
     ) -> None:

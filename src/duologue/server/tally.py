@@ -49,6 +49,9 @@ class Meter:
     def errored(self, code: str) -> None:
         """A client was sent an `error`."""
 
+    def refused(self, code: str) -> None:
+        """A connection was refused a session."""
+
     def responded(self, status: str) -> None:
         """A response ended."""
 
