@@ -64,3 +64,19 @@ def test_a_clip_sent_as_an_item_is_transcribed() -> None:
         "<FinishUtterance>",
     ]
     assert s.events()[-1]["item"]["content"] == [{"type": "input_audio", "transcript": None}]
+
+
+def test_a_retrieved_item_says_what_it_is() -> None:
+    s = Script()
+    s.client("conversation.item.create", item=typed("a"))
+    assert "object" not in s.events()[-1]["item"]
+    s.client("conversation.item.retrieve", item_id="a")
+    assert s.events()[-1]["item"]["object"] == "realtime.item"
+
+
+def test_an_id_that_is_taken_replaces_the_item_where_it_stands() -> None:
+    conversation = Conversation()
+    for item_id in ("a", "b", "a"):
+        where = create(conversation, typed(item_id))
+    assert where == ("a", "a")
+    assert list(conversation.history) == ["a", "b"]

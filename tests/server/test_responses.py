@@ -75,3 +75,10 @@ def test_speed_changes_between_responses_only() -> None:
     assert s.client("session.update", session=update) == ["session.updated"]
     s.client("response.create")
     assert s.requests()[-1].voice.speed == 1.25
+
+
+def test_a_custom_voice_is_shown_by_its_name() -> None:
+    s = Script()
+    s.client("response.create", response={"audio": {"output": {"voice": {"id": "voice_1"}}}})
+    assert s.events()[-1]["response"]["audio"]["output"]["voice"] == "voice_1"
+    assert s.requests()[0].voice.voice == "voice_1"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from base64 import b64decode, b64encode
 from typing import Any
 
 import pytest
@@ -320,5 +321,46 @@ def test_two_callers_do_not_hear_each_other() -> None:
             for caller, word in ((one, "one"), (two, "two")):
                 events = await caller.until("response.output_text.done")
                 assert events[-1]["text"] == f"You said {word}."
+
+    asyncio.run(story())
+
+
+def test_a_phone_s_turn_in_its_own_format() -> None:
+    async def story() -> None:
+        async with call() as (caller, _):
+            both = {"format": {"type": "audio/pcmu"}}
+            await caller.configure(audio={"input": {**both, "turn_detection": None}, "output": both})
+            for _ in range(25):
+                await caller.send("input_audio_buffer.append", audio=b64encode(bytes(160)).decode())
+            await caller.send("input_audio_buffer.commit")
+            await caller.send("response.create")
+            events = await caller.until("response.done")
+            said = events[-1]["response"]["output"][0]["content"][0]["transcript"]
+            assert said == "You said 500 milliseconds."
+            sound = b"".join(b64decode(e["delta"]) for e in events if e["type"] == "response.output_audio.delta")
+            assert len(sound) == 80 * len(said)  # ten milliseconds a character, eight samples a millisecond
+
+    asyncio.run(story())
+
+
+def test_a_transcription_session() -> None:
+    async def story() -> None:
+        server = RealtimeServer(simple_engines())
+        async with serving(server) as url, calling(url, "intent=transcription") as caller:
+            assert caller.events[0]["session"]["type"] == "transcription"
+            await caller.append(320)
+            await caller.append(320, 1)
+            await caller.append(320)
+            transcription = "conversation.item.input_audio_transcription"
+            assert types(await caller.until(f"{transcription}.completed")) == [
+                "input_audio_buffer.speech_started",
+                "input_audio_buffer.speech_stopped",
+                "input_audio_buffer.committed",
+                *ITEM,
+                f"{transcription}.delta",
+                f"{transcription}.completed",
+            ]
+            await caller.send("response.create", event_id="mine")
+            assert (await caller.receive())["error"]["event_id"] == "mine"
 
     asyncio.run(story())

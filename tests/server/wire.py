@@ -213,9 +213,9 @@ async def serving(server: RealtimeServer, door: Door | None = None) -> AsyncIter
 
 
 @asynccontextmanager
-async def calling(url: str, **options: Any) -> AsyncIterator[Caller]:
+async def calling(url: str, query: str = "model=scripted", **options: Any) -> AsyncIterator[Caller]:
     """A caller that has read `session.created`."""
-    async with websockets.connect(f"{url}?model=scripted", max_size=None, compression=None, **options) as connection:
+    async with websockets.connect(f"{url}?{query}", max_size=None, compression=None, **options) as connection:
         caller = Caller(connection)
         await caller.until("session.created")
         yield caller

@@ -143,7 +143,10 @@ class Stt(Engine, Protocol):
 
 
 class Llm(Engine, Protocol):
-    """Decides what to say and which tools to call."""
+    """Decides what to say and which tools to call.
+
+    An engine whose model takes pictures has an attribute `sees_images` that is true; without it the server refuses them.
+    """
 
     def stream(self, request: LlmRequest) -> AsyncIterator[LlmEvent]:
         """Raises EngineError; closing the iterator stops the model."""

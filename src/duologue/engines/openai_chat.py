@@ -30,6 +30,8 @@ class ChatLlm:
     """`url` is the base or the full address, `model` the server's name for the model."""
 
     name = "chat"
+    sees_images = True
+    """Pictures are passed on; a model that cannot see refuses them in its own words."""
 
     def __init__(self, url: str, model: str, key: str | None = None, *, silence_seconds: float = 60) -> None:
         self.model = model
@@ -237,7 +239,7 @@ def _message(item: Item, number: int) -> dict[str, Any] | None:
             text = text_of(item)
             if images:
                 parts: list[dict[str, Any]] = [{"type": "text", "text": text}] if text else []
-                parts += [{"type": "image_url", "image_url": {"url": image.image_url}} for image in images]
+                parts += [{"type": "image_url", "image_url": _picture(image)} for image in images]
                 return {"role": item.role, "content": parts}
             return {"role": item.role, "content": text} if text else None
         case FunctionCall():
@@ -249,6 +251,10 @@ def _message(item: Item, number: int) -> dict[str, Any] | None:
             return {"role": "tool", "tool_call_id": item.call_id, "content": item.output}
         case _:
             return None
+
+
+def _picture(image: InputImage) -> dict[str, str]:
+    return {"url": image.image_url} if image.detail is UNSET else {"url": image.image_url, "detail": image.detail}
 
 
 def _tool(tool: FunctionTool) -> dict[str, Any]:

@@ -102,6 +102,8 @@ class Conversation:
         item = self.history.get(item_id)
         if item is None:
             raise _missing("retriev", item_id, code="item_retrieve_invalid_item_id")
+        if isinstance(item, Message | FunctionCall | FunctionCallOutput):
+            item = replace(item, object="realtime.item")
         sound = self._sounds.get(item_id)
         if not isinstance(item, Message) or sound is None:
             return item

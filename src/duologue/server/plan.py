@@ -123,7 +123,7 @@ def make_plan(
         language=language,
         voice=VoiceSettings(voice=name, speed=speed, language=language) if modalities == ("audio",) else None,
         audio_format=audio_format,
-        output=ResponseAudioOutput(format=audio_format, voice=voice),
+        output=ResponseAudioOutput(format=audio_format, voice=name),
         metadata=params.metadata or None,
         truncation=config.given_or(session.truncation, None, "auto"),
         speech_ids=_speech_ids(items),
