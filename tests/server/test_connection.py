@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from base64 import b64encode
+from base64 import b64decode, b64encode
 
 import pytest
 import websockets
@@ -128,5 +128,23 @@ def test_draining_waits_for_sessions_and_then_closes_them() -> None:
                 await caller.until("never")
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 1001
+
+    asyncio.run(story())
+
+
+def test_a_client_that_sends_faster_than_it_is_served_waits_and_loses_nothing() -> None:
+    async def story() -> None:
+        server = RealtimeServer(simple_engines(), limits=Limits(inbox_bytes=100_000))
+        async with serving(server) as url, calling(url) as caller:
+            await caller.configure(audio=MANUAL)
+            for _ in range(50):
+                await caller.append(1000)
+            await caller.send("input_audio_buffer.commit")
+            await caller.until("input_audio_buffer.committed")
+            item_id = caller.events[-1]["item_id"]
+            await caller.send("conversation.item.retrieve", item_id=item_id)
+            (part,) = (await caller.until("conversation.item.retrieved"))[-1]["item"]["content"]
+            assert len(b64decode(part["audio"])) == 50 * 48_000
+            assert server.waiting().inputs == 0
 
     asyncio.run(story())

@@ -53,14 +53,14 @@ class Connection:
         """Why the connection ended; None while it is open."""
         return self._transport.closed
 
-    async def read(self, put: Callable[[ClientSent | ClientErred], Awaitable[None]]) -> None:
-        """Hand over what the client sends, in order, until the connection ends."""
+    async def read(self, put: Callable[[ClientSent | ClientErred, int], Awaitable[None]]) -> None:
+        """Hand over what the client sends, in order and with its size in bytes, until the connection ends."""
         async for frame in self._transport:
             try:
                 happened: ClientSent | ClientErred = self._understand(frame)
             except ProtocolError as error:
                 happened = ClientErred(error=error)
-            await put(happened)
+            await put(happened, len(frame))
 
     def _understand(self, frame: bytes | str) -> ClientSent:
         if isinstance(frame, BinaryFrame):

@@ -186,9 +186,10 @@ class _SessionShell:
         self._engines = engines
         self._limits = limits
         self._clock = clock
-        self._inbox: WeighedQueue[seen.Input | None] = WeighedQueue(
-            items=INBOX_SIZE, weight=limits.inbox_bytes, weigh=_sound_bytes
+        self._inbox: WeighedQueue[tuple[seen.Input | None, int]] = WeighedQueue(
+            items=INBOX_SIZE, weight=limits.inbox_bytes, weigh=lambda pair: pair[1]
         )
+        """Inputs with the size of the frame that brought them; None where the client has gone."""
         self._stopped: asyncio.Future[TransportClosed] = asyncio.get_running_loop().create_future()
         self._detector: VadStream | None = None
         self._utterances: dict[str, tuple[Utterance, asyncio.Task[None]]] = {}
@@ -231,15 +232,19 @@ class _SessionShell:
 
     async def _act(self, workers: list[asyncio.Task[None]]) -> None:
         await self._carry_out(self._machine.open())
-        while (happened := await self._inbox.get()) is not None:
+        while (happened := (await self._inbox.get())[0]) is not None:
             await self._carry_out(self._machine.handle(self._bounded(happened), self._clock()))
             self._set_timer()
         for task in [*workers, *self._models.values(), *(task for _, task in self._utterances.values())]:
             task.cancel()
 
     async def _read(self) -> None:
-        await self.connection.read(self._inbox.put)
-        await self._inbox.put(None)
+        await self.connection.read(self._post)
+        await self._inbox.put((None, 0))
+
+    async def _post(self, happened: seen.Input, size_bytes: int = 0) -> None:
+        """Queue something for the machine; waits while the inbox is full."""
+        await self._inbox.put((happened, size_bytes))
 
     async def _stop(self) -> None:
         raise await self._stopped
@@ -269,7 +274,7 @@ class _SessionShell:
     def _tick(self) -> None:
         self._timer_ms = None
         if not self._inbox.full():  # a full inbox is about to be handled, and every handling looks at the deadlines
-            self._inbox.put_nowait(seen.Tick())
+            self._inbox.put_nowait((seen.Tick(), 0))
 
     # --- commands --------------------------------------------------------------------------------------------
 
@@ -326,10 +331,10 @@ class _SessionShell:
         try:
             async for result in utterance.results():
                 news = seen.TranscriptReady if isinstance(result, Transcript) else seen.TranscriptGuess
-                await self._inbox.put(news(item_id=item_id, text=result.text))
+                await self._post(news(item_id=item_id, text=result.text))
         except Exception as error:
             code, message = explain(error)
-            await self._inbox.put(seen.TranscriptFailed(item_id=item_id, code=code, message=message))
+            await self._post(seen.TranscriptFailed(item_id=item_id, code=code, message=message))
 
     def _start_model(self, command: do.StartModel) -> None:
         work = generate(
@@ -338,7 +343,7 @@ class _SessionShell:
             command.voice,
             llm=self._engines.llm,
             tts=self._engines.tts,
-            post=self._inbox.put,
+            post=self._post,
         )
         task = self._spawn(work, f"response-{command.response_id}")
         self._models[command.response_id] = task
@@ -346,14 +351,6 @@ class _SessionShell:
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         return self._group.create_task(work, name=name)
-
-
-def _sound_bytes(happened: seen.Input | None) -> int:
-    """What an input weighs while it waits: all that is heavy is sound."""
-    match happened:
-        case seen.ClientSent(event=InputAudioBufferAppend(audio=audio)) | seen.VoiceAudio(audio=audio):
-            return len(audio)
-    return 0
 
 
 def _first(group: BaseExceptionGroup[TransportClosed]) -> TransportClosed:
