@@ -3,6 +3,7 @@ duologue.cli.engines, duologue.cli.console)."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import random
@@ -14,6 +15,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -21,7 +23,10 @@ from websockets.sync.client import connect
 
 from duologue import __version__
 from duologue.cli import engines
+from duologue.cli import serve as serve_command
 from duologue.cli.main import COMMANDS
+from duologue.server.http import create_app
+from duologue.server.runner import RealtimeServer
 
 COMMAND = [sys.executable, "-m", "duologue.cli.main"]
 
@@ -174,3 +179,20 @@ def test_a_short_signing_key_is_refused() -> None:
     out = run("serve", DUOLOGUE_SIGNING_KEY="short")
     assert out.returncode == 1
     assert "DUOLOGUE_SIGNING_KEY" in out.stderr
+
+
+def test_the_page_about_the_server_names_every_option_and_address() -> None:
+    text = (Path(__file__).parent.parent.parent / "docs" / "server.md").read_text()
+    parser = argparse.ArgumentParser()
+    serve_command.add_arguments(parser)
+    engine_options = argparse.ArgumentParser()
+    engines.add_engine_arguments(engine_options)
+    shown_by_help = {action.dest for action in engine_options._actions}
+    for action in parser._actions:
+        if action.dest not in shown_by_help and action.dest != "port":
+            assert action.option_strings[0] in text, action.dest
+    door = serve_command.make_door(parser.parse_args([]), {})
+    app = create_app(RealtimeServer(engines.make_engines(parser.parse_args([]))), door)
+    for route in app.routes:
+        path = getattr(route, "path", "")
+        assert path.removesuffix("/client_secrets") in text, path
