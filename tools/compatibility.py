@@ -96,8 +96,8 @@ FIELDS: dict[str, dict[str, tuple[str, str]]] = {
             YES,
             "With it, words are told while they are spoken; the longer, the surer. `xhigh` waits for the end.",
         ),
-        "keywords": (TAKEN, "Use `prompt`."),
-        "languages": (TAKEN, "Use `language`."),
+        "keywords": (YES, "Handed over as a part of the prompt."),
+        "languages": (YES, "Where there is only one, it is the language."),
     },
     "NoiseReduction": {"type": (TAKEN, "`near_field` or `far_field`."), "strength": (TAKEN, "")},
     "ServerVad": {

@@ -77,6 +77,13 @@ def test_language_and_prompt_reach_the_recognizer() -> None:
     assert (opened.language, opened.prompt) == ("ko", "weather")
 
 
+def test_keywords_are_a_part_of_the_prompt_and_an_only_language_is_the_language() -> None:
+    s = scribe(transcription={"model": "m", "keywords": ["Oslo", "Bergen"], "languages": ["no"]}, turn_detection=None)
+    s.hear(200, SPEECH)
+    opened = next(c for c in s.commands if type(c).__name__ == "OpenUtterance")
+    assert (opened.language, opened.prompt) == ("no", "Oslo, Bergen")
+
+
 def guess(s: Script, *texts: str) -> list[str]:
     return [name for text in texts for name in s.give(inputs.TranscriptGuess(item_id="item_1", text=text))]
 

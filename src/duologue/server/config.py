@@ -151,6 +151,17 @@ def transcription(session: AnySession) -> Transcription | None:
     return None if settings is UNSET else settings
 
 
+def recognition(session: AnySession) -> tuple[str | None, str | None]:
+    """Language and prompt for the recognizer; keywords count as more of the prompt, an only language as the language."""
+    words = transcription(session)
+    if words is None:
+        return None, None
+    languages = words.languages or ()
+    language = words.language or (languages[0] if len(languages) == 1 else None)
+    prompt = ", ".join([*([words.prompt] if words.prompt else []), *(words.keywords or ())])
+    return language, prompt or None
+
+
 def complete_turn_detection(settings: TurnDetection, *, answers: bool = True) -> TurnDetection:
     """Fill in what the client left out: clients read the effective values back.
 

@@ -76,9 +76,7 @@ class Listening:
 
     def configure(self, session: AnySession) -> list[Step]:
         """Take the session's settings; an open speech survives every change."""
-        words = config.transcription(session)
-        self._language = (words.language or None) if words else None
-        self._prompt = (words.prompt or None) if words else None
+        self._language, self._prompt = config.recognition(session)
         self._tools = config.tools_of(session)
         wanted, before = config.turn_detection(session), self._detection
         self._detection = wanted

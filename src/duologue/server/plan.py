@@ -107,8 +107,7 @@ def make_plan(
     audio_format: AudioFormat = config.given_or(asked.format, output.format, config.PCM)
     choice: ToolChoice = config.given_or(params.tool_choice, session.tool_choice, "auto")
     limit = config.given_or(params.max_output_tokens, session.max_output_tokens, "inf")
-    words = config.transcription(session)
-    language = (words.language or None) if words else None
+    language, _ = config.recognition(session)
     speed = 1.0 if output.speed is UNSET else output.speed
     name = voice.id if isinstance(voice, VoiceId) else voice
     return Plan(

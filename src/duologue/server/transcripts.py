@@ -44,8 +44,7 @@ class Transcripts:
         words = config.transcription(session)
         self._shown = words is not None
         self._delay = (words.delay or None) if words else None
-        self._language = (words.language or None) if words else None
-        self._prompt = (words.prompt or None) if words else None
+        self._language, self._prompt = config.recognition(session)
         self._tools = config.tools_of(session)
 
     def listen(self, item_id: str, audio: bytes) -> list[Command]:
