@@ -66,8 +66,9 @@ def test_tool(host: str, sounds: Path) -> None:
     ]
 
 
-def test_a_spoken_question_runs_a_tool_and_is_answered(host: str, sounds: Path) -> None:
-    told = play("voice", host, sounds)
+@pytest.mark.parametrize("scenario", ["voice", "defaults"])
+def test_a_spoken_question_runs_a_tool_and_is_answered(host: str, sounds: Path, scenario: str) -> None:
+    told = play(scenario, host, sounds)
     assert told["tool"] == [{"city": "Paris"}]
     [history] = told["history"]
     assert [who for who, _ in history] == ["user", "function_call", "assistant"]

@@ -67,7 +67,7 @@ class Talk:
 
     async def answered(self, end: str) -> None:
         """Until the agent has ended its turn with these words."""
-        while not (self.events[-1].type == "agent_end" and self.history()[-1][1].endswith(end)):
+        while not (self.events and self.events[-1].type == "agent_end" and self.history()[-1][1].endswith(end)):
             await self.receive()
 
     def history(self) -> list[tuple[str, str]]:
@@ -147,6 +147,18 @@ def test_a_spoken_question_runs_a_tool_and_is_answered(host: str) -> None:
             assert history[0] == ("user", "what is the weather in paris")
             assert [who for who, _ in history] == ["user", "function_call", "assistant"]
             assert "21.5" in history[2][1]
+
+    tell(story)
+
+
+def test_a_spoken_question_with_their_default_settings(host: str) -> None:
+    async def story() -> None:
+        async with talking(host, ASSISTANT) as talk:
+            await talk.speak("weather_in_paris", silence_ms=9_000)
+            await talk.answered("21.5 degrees in Paris.")
+            assert talk.history()[0] == ("user", "what is the weather in paris")
+            session = next(event["session"] for event in talk.wire if event["type"] == "session.updated")
+            assert session["audio"]["input"]["turn_detection"]["type"] == "semantic_vad"
 
     tell(story)
 

@@ -14,10 +14,15 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, AuthenticationError, OpenAI
 from openai.resources.realtime.realtime import AsyncRealtimeConnection
-from realserver import chunks, clip
+from realserver import chunks, clip, duologue_serve
 from strict import check_frames
+from websockets.exceptions import ConnectionClosed
+
+from duologue.audio import g711
+from duologue.audio.pcm16 import rms
+from duologue.audio.resample import resample
 
 WAIT_S = 20
 TRANSCRIBED = "conversation.item.input_audio_transcription.completed"
@@ -275,6 +280,111 @@ def test_errors_name_their_cause_and_the_session_lives(slow_host: str) -> None:
         assert (await line.ask("hello")).status == "completed"
 
     tell(slow_host, story)
+
+
+def test_semantic_vad(host: str) -> None:
+    async def story(line: Line) -> None:
+        session = await line.configure(
+            audio={"input": {"turn_detection": {"type": "semantic_vad"}, "transcription": {"model": "whisper-1"}}}
+        )
+        assert session.audio.input.turn_detection.interrupt_response is True
+        await line.speak("weather_in_paris", silence_ms=9_000)
+        events = await line.until("response.done")
+        assert "input_audio_buffer.speech_stopped" in kinds(events)
+        assert events[-1].response.status == "completed"
+
+    tell(host, story)
+
+
+@pytest.mark.parametrize(("kind", "law"), [("audio/pcmu", "ulaw"), ("audio/pcma", "alaw")])
+def test_telephone_sound(host: str, kind: str, law: str) -> None:
+    async def story(line: Line) -> None:
+        telephone: Any = {"format": {"type": kind}}
+        session = await line.configure(audio={"input": {**MANUAL["input"], **telephone}, "output": telephone})
+        assert session.audio.input.format.type == session.audio.output.format.type == kind
+        encode = getattr(g711, f"{law}_encode")
+        for chunk in chunks(encode(resample(clip("seven_times_eight"), 24_000, 8_000))):
+            await line.wire.input_audio_buffer.append(audio=b64encode(chunk).decode())
+        await line.wire.input_audio_buffer.commit()
+        await line.wire.response.create()
+        events = await line.until("response.done")
+        assert "seven times eight" in next(event.transcript for event in events if event.type == TRANSCRIBED)
+        assert events[-1].response.output[0].content[0].transcript == "7 times 8 is 56."
+        sound = b"".join(b64decode(e.delta) for e in events if e.type == "response.output_audio.delta")
+        assert 8 * 300 < len(sound) < 8 * 6_000
+        decode = getattr(g711, f"{law}_decode")
+        assert rms(decode(sound)) > 0.01
+
+    tell(host, story)
+
+
+def test_an_answer_that_is_too_long_is_incomplete(host: str) -> None:
+    async def story(line: Line) -> None:
+        done = await line.ask("count to 50", max_output_tokens=10, output_modalities=["text"])
+        assert (done.status, done.status_details.reason) == ("incomplete", "max_output_tokens")
+        assert done.output[0].status == "incomplete"
+
+    tell(host, story)
+
+
+def test_transcription(host: str) -> None:
+    async def story() -> None:
+        client = AsyncOpenAI(api_key="not needed", base_url=f"http://{host}/v1", max_retries=0)
+        async with client.realtime.connect(extra_query={"intent": "transcription"}) as connection:
+            line = Line(connection)
+            created = (await line.until("session.created"))[-1].session
+            assert created.type == "transcription"
+            vad: Any = {"type": "server_vad", "silence_duration_ms": 500}
+            words: Any = {"model": "whisper-1", "language": "en"}
+            await connection.session.update(
+                session={"type": "transcription", "audio": {"input": {"transcription": words, "turn_detection": vad}}}
+            )
+            session = (await line.until("session.updated"))[-1].session
+            assert session.audio.input.transcription.model == "whisper-1"
+            await line.speak("seven_times_eight", silence_ms=800)
+            events = await line.until(TRANSCRIBED)
+            assert "seven times eight" in events[-1].transcript
+            deltas = [e.delta for e in events if e.type == "conversation.item.input_audio_transcription.delta"]
+            assert "".join(deltas) == events[-1].transcript
+            await connection.response.create(event_id="why")
+            error = (await line.until("error", errors=True))[-1].error
+            assert error.event_id == "why"
+            assert "response.created" not in kinds(line.events)
+            check_frames(line.frames)
+
+    asyncio.run(story())
+
+
+def test_the_client_without_async(host: str) -> None:
+    client = OpenAI(api_key="not needed", base_url=f"http://{host}/v1")
+    with client.realtime.connect(model="gpt-realtime") as connection:
+        connection.session.update(session={"type": "realtime", "output_modalities": ["text"]})
+        connection.conversation.item.create(
+            item={"type": "message", "role": "user", "content": [{"type": "input_text", "text": "say good morning"}]}
+        )
+        connection.response.create()
+        said = next(event.text for event in connection if event.type == "response.output_text.done")
+    assert said == "Good morning"
+
+
+def test_a_wrong_key_is_told_in_an_event_and_in_the_close() -> None:
+    async def story(host: str) -> None:
+        client = AsyncOpenAI(api_key="sk-of-a-stranger", base_url=f"http://{host}/v1", max_retries=0)
+        async with client.realtime.connect(model="gpt-realtime") as connection:
+            error = await connection.recv()
+            assert (error.type, error.error.code) == ("error", "invalid_api_key")
+            with pytest.raises(ConnectionClosed) as closed:
+                await connection.recv()
+            assert closed.value.rcvd is not None
+            assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (3000, "invalid_request_error.invalid_api_key")
+        owner = AsyncOpenAI(api_key="sk-of-the-house", base_url=f"http://{host}/v1", max_retries=0)
+        async with owner.realtime.connect(model="gpt-realtime") as connection:
+            assert (await connection.recv()).type == "session.created"
+        with pytest.raises(AuthenticationError):
+            await client.realtime.client_secrets.create()
+
+    with duologue_serve("--api-key", "sk-of-the-house") as host:
+        asyncio.run(story(host))
 
 
 def test_the_dispatcher_and_the_iterator_of_the_sdk(host: str) -> None:

@@ -126,6 +126,15 @@ const SCENARIOS = {
     return talk;
   },
 
+  async defaults() {
+    const talk = await connect(assistant());
+    speak(talk.session, 'weather_in_paris', 9_000);
+    await talk.onWire('response.done');
+    await talk.onWire('response.done');
+    await history(talk, (items) => items[0]?.content?.[0]?.transcript);
+    return talk;
+  },
+
   async bargeIn() {
     const talk = await connect(assistant(), { config: voice() });
     talk.session.sendMessage('count to 100');
