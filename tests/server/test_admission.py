@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec import json
 
 from duologue.access.secrets import seal
@@ -166,3 +168,23 @@ def test_a_refusal_does_not_repeat_the_key() -> None:
     assert masked("secret") == "se***"
     assert masked("null") == "null"
     assert key not in refused(shake(authorization=f"Bearer {key}"), LOCKED)[2]
+
+
+@given(
+    st.dictionaries(st.sampled_from(["authorization", "api-key", "origin", "openai-beta"]), st.text()),
+    st.dictionaries(st.sampled_from(["model", "intent", "call_id"]), st.text()),
+    st.lists(st.one_of(st.text(), st.sampled_from(["realtime", "openai-insecure-api-key.sk-one"]))),
+    st.sampled_from([OPEN, LOCKED]),
+)
+def test_any_handshake_is_answered(
+    headers: dict[str, str], query: dict[str, str], subprotocols: list[str], door: Door
+) -> None:
+    handshake = Handshake(headers=headers, query=query, subprotocols=tuple(subprotocols))
+    decision = admit(handshake, door, 0)
+    assert handshake.dialect in ("ga", "beta")
+    if isinstance(decision, Refused):
+        assert decision.close_code in (3000, 4000)
+        assert len(decision.close_reason.encode()) <= 123
+        assert len(decision.error.message) < 1000
+    else:
+        assert not door.api_keys or "sk-one" in "".join([*headers.values(), *subprotocols])

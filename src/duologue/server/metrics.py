@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import cache
 
 from msgspec import json
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -23,8 +24,10 @@ class Metrics(Meter):
     def __init__(self, *, log_speech: bool = False) -> None:
         self._log_speech = log_speech
         self._registry = registry = CollectorRegistry()
-        self._received = Counter("duologue_events_received", "Client events.", ("type",), registry=registry)
-        self._sent = Counter("duologue_events_sent", "Server events.", ("type",), registry=registry)
+        received = Counter("duologue_events_received", "Client events.", ("type",), registry=registry)
+        sent = Counter("duologue_events_sent", "Server events.", ("type",), registry=registry)
+        self._received = cache(received.labels)  # looking labels up costs more than counting
+        self._sent = cache(sent.labels)
         self._errors = Counter("duologue_errors", "Error events sent.", ("code",), registry=registry)
         self._responses = Counter("duologue_responses", "Responses that ended.", ("status",), registry=registry)
         self._failures = Counter("duologue_engine_failures", "Failures by engine.", ("engine",), registry=registry)
@@ -43,11 +46,11 @@ class Metrics(Meter):
 
     def received(self, kind: str) -> None:
         """A client sent a well-formed event."""
-        self._received.labels(kind).inc()
+        self._received(kind).inc()
 
     def sent(self, kind: str) -> None:
         """An event was sent to a client."""
-        self._sent.labels(kind).inc()
+        self._sent(kind).inc()
 
     def errored(self, code: str) -> None:
         """A client was sent an `error`."""
