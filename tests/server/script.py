@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from duologue.errors import ProtocolError
 from duologue.ids import CountingIds
 from duologue.protocol.codec import decode_client_event
 from duologue.protocol.session import AnySession
@@ -79,7 +80,11 @@ class Script:
     def client(self, kind: str, **fields: object) -> list[str]:
         """`>>` the client sends an event, through the real decoder."""
         frame = msgspec.json.encode({"type": kind, **fields})
-        return self.give(inputs.ClientSent(event=decode_client_event(frame)))
+        try:
+            happened: inputs.Input = inputs.ClientSent(event=decode_client_event(frame))
+        except ProtocolError as error:
+            happened = inputs.ClientErred(error=error)
+        return self.give(happened)
 
     def manual(self) -> list[str]:
         return self.client("session.update", session={"type": "realtime", "audio": {"input": {"turn_detection": None}}})

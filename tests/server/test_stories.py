@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from script import FRAME_MS, SILENCE, SPEECH, Script, lines, pcm
+from strict import check_events
 
 from duologue.protocol.session import AudioFormat, PcmaFormat, PcmuFormat
 from duologue.server import inputs
@@ -489,6 +490,12 @@ def test_a_broken_law_shows_the_story_as_a_script() -> None:
     assert told[0] == "the story (realtime session):"
     assert told[1] == ">> take a turn (3)"
     assert "<< input_audio_buffer.speech_started" in told
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(stories, st.booleans())
+def test_what_a_session_says_is_what_the_openai_models_expect(story: list[tuple[str, int]], scribe: bool) -> None:
+    check_events(perform(story, scribe=scribe).script.events())
 
 
 @pytest.mark.deep
