@@ -30,8 +30,7 @@ _MAX_CITIES = 100
 _BUILT_IN = """hello
 hi
 hey
-[hello] hi there
-hello there
+hi there
 good morning
 good afternoon
 good evening
