@@ -121,3 +121,31 @@ def test_http_addresses_become_websocket_addresses() -> None:
     assert websocket_url("https://a/b") == "wss://a/b"
     assert websocket_url("HTTP://a") == "ws://a"
     assert websocket_url("wss://a") == "wss://a"
+
+
+def test_a_redirect_is_refused_and_the_key_goes_nowhere_else() -> None:
+    asked: list[Request] = []
+
+    async def elsewhere(socket: ServerConnection) -> None:
+        await socket.wait_closed()
+
+    def note(_: ServerConnection, request: Request) -> None:
+        asked.append(request)
+
+    async def story() -> None:
+        async with serve(elsewhere, "127.0.0.1", 0, process_request=note) as other:
+            target = f"ws://127.0.0.1:{other.sockets[0].getsockname()[1]}/v1/realtime"
+
+            def send_away(socket: ServerConnection, _: Request) -> Response:
+                answer = socket.respond(307, "over there")
+                answer.headers["Location"] = target
+                return answer
+
+            async with serve(elsewhere, "127.0.0.1", 0, process_request=send_away) as server:
+                with pytest.raises(ConnectFailed) as failed:
+                    await connect(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", headers={"api-key": KEY})
+        assert failed.value.status == 307
+        assert not failed.value.retryable
+        assert asked == []
+
+    asyncio.run(asyncio.wait_for(story(), 20))

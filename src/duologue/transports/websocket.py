@@ -18,6 +18,13 @@ _PING_S = 20
 _BODY_SHOWN = 2000
 
 
+class _Connect(open_websocket):
+    """Follows no redirect: it would carry the key, or a header like `api-key`, to another host."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
 class WebSocketTransport:
     """An open WebSocket as an EventTransport. It is made by `connect`."""
 
@@ -80,7 +87,7 @@ async def connect(
         sent["Authorization"] = f"Bearer {api_key}"
     shown = address.partition("?")[0]
     try:
-        socket = await open_websocket(
+        socket = await _Connect(
             address,
             additional_headers=sent,
             subprotocols=[Subprotocol(name) for name in subprotocols] or None,
@@ -91,8 +98,6 @@ async def connect(
             ping_interval=_PING_S,
             ping_timeout=_PING_S,
             close_timeout=2,
-            # A redirect would carry the key to another host; websockets' own retry policy is not wanted either.
-            process_exception=lambda problem: problem,
         )
     except InvalidStatus as refusal:
         status = refusal.response.status_code
