@@ -271,6 +271,38 @@ def test_over_a_real_socket_with_a_reconnect() -> None:
     asyncio.run(asyncio.wait_for(story(), 20))
 
 
+def test_what_came_before_the_close_is_told_after_it() -> None:
+    async def story(client: RealtimeClient, server: Server) -> None:
+        await client.connect()
+        for name in ("one", "two"):
+            await server.send(name)
+        await server.transport.close()
+        assert not client.is_connected
+        assert [getattr(event, "type", "") for event in await _all(client)] == ["one", "two"]
+
+    told(story)
+
+
+def test_two_connects_at_once_make_one_connection() -> None:
+    async def story() -> None:
+        connections = 0
+
+        async def peer(socket: ServerConnection) -> None:
+            nonlocal connections
+            connections += 1
+            async for _ in socket:
+                pass
+
+        async with serve(peer, "127.0.0.1", 0) as server:
+            client = RealtimeClient(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+            await asyncio.gather(client.connect(), client.connect())
+            assert client.is_connected
+            await client.disconnect()
+        assert connections == 1
+
+    asyncio.run(asyncio.wait_for(story(), 20))
+
+
 def test_a_second_loop_goes_on_where_the_first_stopped() -> None:
     async def story(client: RealtimeClient, server: Server) -> None:
         await client.connect()

@@ -64,6 +64,7 @@ class RealtimeAPI(Emitter):
         self._transport: EventTransport | None = None
         self._reader: asyncio.Task[None] | None = None
         self._ending: asyncio.Lock = asyncio.Lock()
+        self._connecting: asyncio.Lock = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"<RealtimeAPI {self.url.partition('?')[0]} {'connected' if self.is_connected else 'not connected'}>"
@@ -73,20 +74,26 @@ class RealtimeAPI(Emitter):
         """Whether events can be sent now."""
         return self._transport is not None and self._transport.closed is None
 
+    @property
+    def is_over(self) -> bool:
+        """Whether no event will come any more. What came before a close is still being told after it."""
+        return self._reader is None or self._reader.done()
+
     async def connect(self) -> None:
         """Open the connection; does nothing when it is open. Raises ConnectFailed. Cancelling it leaves nothing open."""
-        if self.is_connected:
-            return
-        await self.disconnect()
-        transport = self._given
-        self._given = None
-        if transport is None:
-            transport = await connect_websocket(self.url, api_key=self._key(), headers=self._headers)
-        if self._sink is not None:
-            transport = tap(transport, self._sink, self.clock)
-        self.closed = None
-        self._transport = transport
-        self._reader = asyncio.create_task(self._read(transport), name="realtime reader")
+        async with self._connecting:
+            if self.is_connected:
+                return
+            await self.disconnect()
+            transport = self._given
+            self._given = None
+            if transport is None:
+                transport = await connect_websocket(self.url, api_key=self._key(), headers=self._headers)
+            if self._sink is not None:
+                transport = tap(transport, self._sink, self.clock)
+            self.closed = None
+            self._transport = transport
+            self._reader = asyncio.create_task(self._read(transport), name="realtime reader")
 
     async def disconnect(self, code: int = 1000, reason: str = "") -> None:
         """End the connection and wait until it has ended; harmless when there is none."""

@@ -64,6 +64,7 @@ class RealtimeClient(Emitter):
         self.realtime.describe = self.describe  # type: ignore[method-assign]
         self._config: dict[str, Any] = ga_fields({"turn_detection": None})
         self._toolbox = Toolbox()
+        self._connecting = asyncio.Lock()
         self._begin()
 
     def _begin(self) -> None:
@@ -98,12 +99,13 @@ class RealtimeClient(Emitter):
 
     async def connect(self) -> None:
         """Open the connection and send the session's settings; does nothing when connected. Raises ConnectFailed."""
-        if self.is_connected:
-            return
-        await self.disconnect()
-        self._begin()
-        await self.realtime.connect()
-        await self._send_session(self._config)
+        async with self._connecting:
+            if self.is_connected:
+                return
+            await self.disconnect()
+            self._begin()
+            await self.realtime.connect()
+            await self._send_session(self._config)
 
     async def disconnect(self) -> None:
         """End the connection, the running tools and the handlers. The conversation stays readable until `connect`."""
@@ -122,7 +124,7 @@ class RealtimeClient(Emitter):
     async def wait_for_session_created(self, timeout_s: float | None = None) -> AnySession:
         """The session as the server made it. Raises TimeoutError, NotConnected, TransportClosed."""
         if self.session is None:
-            if not self.is_connected:
+            if self.realtime.is_over:
                 raise self.realtime.closed or NotConnected()
             await self.wait_for_next("_session", timeout_s)
         assert self.session is not None
@@ -148,7 +150,7 @@ class RealtimeClient(Emitter):
         while True:
             while self._events:
                 yield self._events.popleft()
-            if not self.is_connected:
+            if self.realtime.is_over:
                 return
             self._moved.clear()
             await self._moved.wait()

@@ -42,7 +42,7 @@ class _Mailbox:
 
 
 class Emitter:
-    """`on`, `on_next`, `off`, `wait_for_next`, `clear_event_handlers`. `*` hears everything, `server.*` a family."""
+    """`on`, `on_next`, `off`, `wait_for_next`, `clear_event_handlers`. Names are compared whole."""
 
     def __init__(self) -> None:
         self._handlers: dict[str, list[tuple[Handler, Handler | _Mailbox]]] = {}

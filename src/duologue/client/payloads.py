@@ -38,11 +38,18 @@ def content_part(part: Mapping[str, Any]) -> InputText | InputAudio | InputImage
             return InputText(text=str(part.get("text", "")))
         case "input_audio" | "audio":
             audio = part.get("audio", b"")
-            return InputAudio(audio=pybase64.b64decode(audio) if isinstance(audio, str) else pcm_bytes(audio))
+            return InputAudio(audio=_decoded(audio) if isinstance(audio, str) else pcm_bytes(audio))
         case "input_image":
             return InputImage(image_url=str(part.get("image_url", "")))
         case kind:
             raise ConfigError(f"a message holds input_text, input_audio or input_image, not {kind!r}")
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return pybase64.b64decode(text)
+    except ValueError as problem:
+        raise ConfigError(f"the audio of a message is bytes or base64: {problem}") from None
 
 
 def pcm_bytes(audio: Any) -> bytes:
