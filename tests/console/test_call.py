@@ -154,6 +154,32 @@ def test_a_second_connect_changes_nothing(tmp_path: Path) -> None:
     run(story())
 
 
+def test_a_second_disconnect_cuts_the_first_short_at_no_point(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with desk(tmp_path) as console, console.page() as page:
+            for steps in range(8):
+                await console.do("connect", viewer=page.name)
+                await page.until(lambda: page.call["state"] == "connected")
+                first = asyncio.create_task(console.call.disconnect())
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                await console.call.disconnect()
+                await first
+                await page.until(lambda: page.call["state"] == "closed")
+
+    run(story())
+
+
+def test_a_call_that_is_ended_before_it_began_is_closed(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with desk(tmp_path) as console, console.page() as page:
+            await console.call.connect(page.name)
+            await console.call.disconnect()
+            await page.until(lambda: page.call["state"] == "closed")
+
+    run(story())
+
+
 def test_a_second_tab_watches_and_may_take_over(tmp_path: Path) -> None:
     async def story() -> None:
         async with desk(tmp_path) as console, console.page("a") as one, console.page("a") as two:

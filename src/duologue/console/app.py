@@ -82,7 +82,6 @@ class _Pages:
             await socket.close(TAKEN_OVER, "another tab has the microphone")
             return
         speaker = Speaker(socket)
-        await self._call.attach(speaker)
 
         async def listen() -> None:
             async for frame in socket.iter_bytes():
@@ -91,6 +90,7 @@ class _Pages:
                     await self._call.hear(seen)
 
         try:
+            await self._call.attach(speaker)
             await _until_first_ends(listen(), speaker.run())
         finally:
             await self._call.detach(speaker)

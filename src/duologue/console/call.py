@@ -75,6 +75,7 @@ class Call:
         self._trace: Trace | None = None
         self._task: asyncio.Task[None] | None = None
         self._why = ""
+        self._ending = False
         self._chores = Chores()
         self._turn_bytes = 0
         self.feed.show("call", self._state)
@@ -133,19 +134,23 @@ class Call:
         self._voice = Voice(self._truncate)
         self._purse = Purse(budget_usd=self._purse.budget_usd)
         self._show_money()
-        self._why = ""
+        self._ending, self._why = False, ""
         number = self._state.number + 1
         self._state = CallView(state="connecting", number=number, owner=viewer, mode=self._state.mode)
         self._update()
         self._task = asyncio.create_task(self._hold(key), name="console-call")
+        self.viewer_left(viewer)  # it may have closed before its wish was read
 
     async def disconnect(self, reason: str = "") -> None:
         """End the call; log, conversation and sound stay. Does nothing without a call."""
         if self._task is None or self._task.done():
             return
-        self._why = reason
-        self._task.cancel()
+        if not self._ending:  # A second cancellation would cut the hanging up short.
+            self._ending, self._why = True, reason
+            self._task.cancel()
         await asyncio.wait([self._task])
+        if self._state.state == "connecting":  # cancelled before its first step
+            self._update(state="closed", reason=reason)
 
     async def take(self, viewer: str) -> None:
         """The tab `viewer` takes microphone and loudspeaker over from whichever has them."""
@@ -376,9 +381,8 @@ class Call:
             self.notices.add("engine", f"{problem.engine}: {problem.reason}", problem.remedy)
         except (DuologueError, OSError) as problem:
             reason = "could not connect"
-            step = (
-                "Try again." if getattr(problem, "retryable", False) else "Check the server's address, model and key."
-            )
+            again = getattr(problem, "retryable", False)
+            step = "Try again." if again else "Check the server's address, model and key."
             self.notices.add("upstream", str(problem), step)
         except Exception:
             reason = "an error in the console"
@@ -387,6 +391,7 @@ class Call:
             await self._hang_up(reason)
 
     async def _hang_up(self, reason: str) -> None:
+        self._ending = True
         self._chores.close()
         self._voice.close()
         try:

@@ -7,6 +7,7 @@ import contextlib
 from typing import Protocol
 
 import msgspec
+from starlette.websockets import WebSocketDisconnect
 
 from duologue.console.feed import Feed, Filter
 from duologue.console.views import Frame
@@ -114,33 +115,25 @@ class Speaker:
     def __init__(self, socket: Socket) -> None:
         self._socket = socket
         self._queue: asyncio.Queue[bytes] = asyncio.Queue(SOUND_QUEUE)
-        self._failed = asyncio.Event()
+        self._too_slow = False
 
     def send(self, frame: bytes) -> None:
         """Hand a frame over; never waits."""
         try:
             self._queue.put_nowait(frame)
         except asyncio.QueueFull:
-            self._failed.set()
+            self._too_slow = True
 
     async def run(self) -> None:
         """Send until the socket ends or the page falls too far behind."""
-        failed = asyncio.ensure_future(self._failed.wait())
-        try:
-            while not self._failed.is_set():
-                getting = asyncio.ensure_future(self._queue.get())
-                done, _ = await asyncio.wait((getting, failed), return_when=asyncio.FIRST_COMPLETED)
-                if getting not in done:
-                    getting.cancel()
-                    break
-                await self._socket.send_bytes(getting.result())
-            await self._socket.close(1013, "too slow")
-        finally:
-            failed.cancel()
+        while not self._too_slow:
+            await self._socket.send_bytes(await self._queue.get())
+        await self._socket.close(1013, "too slow")
 
     async def dismiss(self) -> None:
         """Another tab has taken over."""
-        await self._socket.close(TAKEN_OVER, "taken over")
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError):  # it was gone already
+            await self._socket.close(TAKEN_OVER, "taken over")
 
 
 def encode(frame: Frame) -> str:
