@@ -15,7 +15,16 @@ def test_loopback_names_are_known(host: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["", "localhost", "localhost:3001", "evil.example:3000", "127.0.0.1.evil.example:3000", "localhost:x", ":3000"],
+    [
+        "",
+        "localhost",
+        "localhost:3001",
+        "evil.example:3000",
+        "127.0.0.1.evil.example:3000",
+        "localhost:x",
+        ":3000",
+        "localhost:" + "9" * 5000,
+    ],
 )
 def test_other_names_are_not(host: str) -> None:
     assert not LOCAL.host_allowed(host)
@@ -34,6 +43,7 @@ def test_port_may_be_left_out_only_where_it_is_the_default() -> None:
         ("http://127.0.0.1:3000", False),  # another name is another page, even if it is the same machine
         ("http://evil.example", False),
         ("null", False),
+        ("http://[", False),
         ("", False),
     ],
 )

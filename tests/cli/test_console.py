@@ -66,12 +66,27 @@ def test_a_busy_port_is_one_line_that_names_the_option(tmp_path: Path) -> None:
         (("--host", "0.0.0.0"), "--tls-cert and --tls-key"),
         (("--tls-cert", "x.pem"), "--tls-cert and --tls-key belong together"),
         (("--upstream", "openai"), "OPENAI_API_KEY"),
+        (("--upstream", "ws://[x"), "is no address"),
         (("--upstream", "nonsense"), "'nonsense' is no address"),
     ],
 )
 def test_what_cannot_work_is_one_line_with_the_remedy(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
     out = run(tmp_path, "--port", str(free_port()), *arguments)
     assert out.returncode == 1
+    assert words in out.stderr
+    assert len(out.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--port", "99999"), "--port 99999"),
+        (("--port", "0", "--tls-cert", "none.pem", "--tls-key", "none.pem"), "--tls-cert and --tls-key"),
+    ],
+)
+def test_what_cannot_be_listened_on_is_one_line(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+    out = run(tmp_path, *arguments)
+    assert out.returncode == 2
     assert words in out.stderr
     assert len(out.stderr.splitlines()) == 1
 

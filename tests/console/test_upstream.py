@@ -31,7 +31,9 @@ def test_addresses_become_websocket_addresses(text: str, url: str) -> None:
     assert websocket_url(text) == url
 
 
-@pytest.mark.parametrize("text", ["ftp://x", "localhost:8000", "ws://", "nonsense", "ws://me:secret@host"])
+@pytest.mark.parametrize(
+    "text", ["ftp://x", "localhost:8000", "ws://", "nonsense", "ws://me:secret@host", "ws://[x", "ws://h:port"]
+)
 def test_other_texts_are_refused(text: str) -> None:
     with pytest.raises(ConfigError):
         parse_upstream(text)

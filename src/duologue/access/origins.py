@@ -49,7 +49,10 @@ class Gate(Struct, frozen=True, kw_only=True):
 
     def origin_allowed(self, origin: str, host: str) -> bool:
         """True if `origin` is the page that this server itself served under `host`."""
-        parts = urlsplit(origin)
+        try:
+            parts = urlsplit(origin)
+        except ValueError:
+            return False
         if parts.scheme != self.scheme or not parts.netloc:
             return False
         return self._normal(parts.netloc) == self._normal(host)
@@ -100,4 +103,4 @@ def _split_host(host: str) -> tuple[str, int]:
     name, separator, port = host.rpartition(":")
     if not separator or host.endswith("]"):
         return host, 0
-    return (name, int(port)) if port.isascii() and port.isdigit() else ("", 0)
+    return (name, int(port)) if port.isascii() and port.isdigit() and len(port) <= 5 else ("", 0)

@@ -7,6 +7,7 @@ import getpass
 import os
 import secrets
 import sys
+import threading
 import webbrowser
 from collections.abc import Mapping
 from pathlib import Path
@@ -75,7 +76,8 @@ def run(options: argparse.Namespace) -> int:
         url = start_address(gate)
         print(f"duologue console: open {url}", flush=True)
         if not options.no_browser and has_display():
-            webbrowser.open(url)
+            # Some browsers keep their caller for seconds, in which the page could not be served.
+            threading.Thread(target=webbrowser.open, args=(url,), name="browser", daemon=True).start()
 
     address = Address(host=options.host, port=options.port, certificate=options.tls_cert, key=options.tls_key)
     return run_app(create_app(call, hub, gate), address, ready)

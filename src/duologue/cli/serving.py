@@ -38,12 +38,23 @@ def bind(address: Address) -> socket.socket:
     try:
         listener.bind((address.host, address.port))
         listener.listen(1024)
+    except OverflowError:
+        listener.close()
+        raise ConfigError(f"--port {address.port} is no port: use 1 to 65535") from None
     except OSError as error:
         listener.close()
         raise ConfigError(
             f"cannot listen on {address.host}:{address.port} ({error.strerror}): choose another --port"
         ) from None
     return listener
+
+
+def load(config: uvicorn.Config) -> None:
+    """Read what the configuration names. Raises ConfigError for a certificate or key that cannot be used."""
+    try:
+        config.load()
+    except OSError as error:  # what `ssl` raises is one too
+        raise ConfigError(f"--tls-cert and --tls-key cannot be used: {error}") from None
 
 
 Drain = Callable[[bool], Awaitable[None]]
@@ -94,11 +105,6 @@ def run_app(app: Any, address: Address, ready: Callable[[int], None], drain: Dra
 
     `drain` is awaited before the connections are closed; until then the app still answers.
     """
-    try:
-        listener = bind(address)
-    except ConfigError as error:
-        print(f"duologue: {error}", file=sys.stderr)
-        return 2
     http11.MAX_LINE_LENGTH = max(http11.MAX_LINE_LENGTH, HEADER_LINE_BYTES)
     config = uvicorn.Config(
         app,
@@ -112,6 +118,12 @@ def run_app(app: Any, address: Address, ready: Callable[[int], None], drain: Dra
         ssl_certfile=address.certificate,
         ssl_keyfile=address.key,
     )
+    try:
+        load(config)
+        listener = bind(address)
+    except ConfigError as error:
+        print(f"duologue: {error}", file=sys.stderr)
+        return 2
     port = int(listener.getsockname()[1])
     server = _Server(config, lambda: ready(port), drain)
     try:

@@ -59,8 +59,12 @@ def websocket_url(text: str) -> str:
 
     Raises ConfigError if it is none, or if it holds a password (it would be shown).
     """
-    parts = urlsplit(text.strip())
-    if parts.scheme not in _SCHEMES or not parts.hostname:
+    try:
+        parts = urlsplit(text.strip())
+        usable = parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
         raise ConfigError(f"{text!r} is no address: write embedded, openai, or an address like ws://127.0.0.1:8000")
     if parts.username or parts.password:
         raise ConfigError("an address must not hold a password: it is shown in the page")
