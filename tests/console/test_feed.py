@@ -187,3 +187,16 @@ def test_filter_starts_over_after_a_clear() -> None:
     hits = chosen.advance(feed)
     assert hits is not None
     assert (hits.reset, hits.rows) == (True, (0,))
+
+
+def test_filter_notices_a_clear_even_if_the_log_has_grown_again() -> None:
+    feed = Feed("e")
+    feed.record(event(0, item="item_0"))
+    chosen = Filter("item_")
+    assert chosen.advance(feed) is not None
+    feed.clear()
+    for number in range(3):
+        feed.record(event(number, item=f"item_{number}"))
+    hits = chosen.advance(feed)
+    assert hits is not None
+    assert (hits.reset, hits.rows) == (True, (0, 1, 2))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import stat
+import sys
 from base64 import b64encode
 from pathlib import Path
 
@@ -66,6 +67,24 @@ def test_every_line_is_in_the_file_at_once_and_a_torn_last_line_is_ignored(tmp_p
     torn.write_bytes(whole[:-4])
     assert [entry.raw for entry in read(torn)] == [b'{"n":1}']
     assert len(list(read(trace.path))) == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+def test_a_line_that_a_full_disk_cut_spoils_no_other(tmp_path: Path) -> None:
+    import resource
+
+    trace = trace_in(tmp_path)
+    trace.append("server", b'{"n":1}', 1010)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (trace.path.stat().st_size + 9, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            trace.append("server", b'{"n":2}', 1010)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    third = trace.append("server", b'{"n":3}', 1010)
+    assert trace.frame_at(third) == b'{"n":3}'
+    assert [entry.raw for entry in read(trace.path)] == [b'{"n":1}', b'{"n":3}']
 
 
 def test_sound_of_both_sides_is_reachable(tmp_path: Path) -> None:

@@ -79,7 +79,8 @@ class Feed:
         self._changed = changed
         self.rev = 0
         self.events: list[LoggedEvent] = []
-        self._cleared_at = 0
+        self.cleared_at = 0
+        """The revision of the last `clear`."""
         self._rows: list[EventRow] = []
         self._row_revs: list[int] = []
         self._items: dict[str, tuple[int, ItemView]] = {}
@@ -128,7 +129,7 @@ class Feed:
     def clear(self) -> None:
         """Forget events and items (a new call begins); sections stay. Every viewer is told to do the same."""
         self._touch()
-        self._cleared_at = self.rev
+        self.cleared_at = self.rev
         self.events.clear()
         self._rows.clear()
         self._row_revs.clear()
@@ -189,7 +190,7 @@ class Feed:
 
     def since(self, rev: int) -> Frame:
         """All that changed after `rev`; where one frame cannot hold it, the frame's own `rev` is lower than the feed's."""
-        reset = rev < self._cleared_at or rev > self.rev
+        reset = rev < self.cleared_at or rev > self.rev
         rev = 0 if reset else rev
         begin = bisect_right(self._row_revs, rev)
         rows = self._rows[begin : begin + ROWS_PER_FRAME]
@@ -221,10 +222,12 @@ class Filter:
         self._row = 0
         self._last_hit = -1
         self._fresh = True
+        self._cleared_at = 0
 
     def advance(self, feed: Feed, budget: int = 20_000) -> FilterHits | None:
         """Rows newly found to match, or None if nothing changed."""
-        if len(feed.events) < self._seen:
+        if feed.cleared_at != self._cleared_at:
+            self._cleared_at = feed.cleared_at
             self._seen, self._row, self._last_hit, self._fresh = 0, 0, -1, True
         hits = tuple(self._hits(feed, budget))
         if not hits and not self._fresh:

@@ -10,11 +10,11 @@ import msgspec
 from msgspec import Raw, Struct
 
 from duologue.console.feed import LoggedEvent
+from duologue.console.sound import BYTES_PER_MS
 from duologue.console.views import By, EventBody
 
 SEARCHABLE_BYTES = 65_536
 """A filter reads at most this much of one event."""
-_BYTES_PER_MS = 48
 _SOUND_IN_DELTA = ("response.output_audio.delta", "response.audio.delta")
 _NOTE_CHARS = 60
 
@@ -76,7 +76,7 @@ def body(number: int, frame: bytes) -> EventBody:
     found: list[int] = []
     trimmed = _trim(event, event.get("type", "") if isinstance(event, dict) else "", found)
     text = json.dumps(trimmed, indent=2, ensure_ascii=False)
-    return EventBody(n=number, json=text, size=len(frame), audio_ms=sum(found) // _BYTES_PER_MS)
+    return EventBody(n=number, json=text, size=len(frame), audio_ms=sum(found) // BYTES_PER_MS)
 
 
 def sound(frame: bytes) -> bytes:
@@ -123,7 +123,7 @@ def _trim(value: Any, kind: str, found: list[int]) -> Any:
             if _is_sound(key, inner, kind):
                 size = len(inner) * 3 // 4 - inner[-2:].count("=")
                 found.append(size)
-                out[key] = f"[{size} bytes of sound, {size // _BYTES_PER_MS} ms]"
+                out[key] = f"[{size} bytes of sound, {size // BYTES_PER_MS} ms]"
             else:
                 out[key] = _trim(inner, kind, found)
         return out

@@ -3,7 +3,7 @@
 The first line describes the session (`{"duologue": 1, "started_unix_ms": …, …}`); every other line is a frame
 (`{"ms": 120, "by": "server", "frame": {…}}`, the frame as it was on the wire, sound included) or a note of our own
 (`{"ms": 130, "note": "heard", …}`). `ms` is monotonic time since the start. Each line goes to the operating system in one
-write, so a crash costs at most the line being written; readers ignore a torn last line.
+write, so a crash costs at most the line being written; readers pass over a torn line.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Trace:
         # Speech is private: nobody else on the machine may read it.
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o600)
         self._file: BinaryIO = os.fdopen(descriptor, "r+b", buffering=0)
-        self._end = 0
+        self._torn = False
         self._write(msgspec.json.encode({"duologue": VERSION, "started_unix_ms": started_unix_ms, **about}))
 
     @property
@@ -96,13 +96,16 @@ class Trace:
     def _write(self, line: bytes) -> int:
         if self._file.closed:
             return -1
-        offset = self._end
+        if self._torn:  # what a full disk has cut must not spoil the next line
+            self._file.write(b"\n")
+        offset = self._file.seek(0, os.SEEK_END)
+        self._torn = True
         line += b"\n"
         written = self._file.write(line)
         while written < len(line):  # an unbuffered file may take less than it is given
             line = line[written:]
             written = self._file.write(line)
-        self._end = self._file.seek(0, os.SEEK_END)
+        self._torn = False
         return offset
 
 
@@ -119,7 +122,7 @@ def read_header(path: Path) -> dict[str, Any]:
 
 
 def read(path: Path) -> Iterator[Entry]:
-    """All entries in order; stops quietly at a torn last line."""
+    """All entries in order; a torn line (the last of a crash, one that a full disk cut) is passed over."""
     read_header(path)
     with path.open("rb") as file:
         file.readline()
@@ -127,7 +130,7 @@ def read(path: Path) -> Iterator[Entry]:
             try:
                 yield _entry(line)
             except msgspec.DecodeError:
-                return
+                continue
 
 
 def user_audio(entries: Iterable[Entry]) -> bytes:
