@@ -11,6 +11,7 @@ import pytest
 import websockets
 from wire import Caller, call, calling, serving, simple_engines, types
 
+from duologue.server.limits import Limits
 from duologue.server.runner import RealtimeServer
 
 ITEM = ["conversation.item.added", "conversation.item.done"]
@@ -362,5 +363,18 @@ def test_a_transcription_session() -> None:
             ]
             await caller.send("response.create", event_id="mine")
             assert (await caller.receive())["error"]["event_id"] == "mine"
+
+    asyncio.run(story())
+
+
+def test_the_host_decides_how_much_a_session_may_spend() -> None:
+    async def story() -> None:
+        server = RealtimeServer(simple_engines(), limits=Limits(tokens_per_minute=6_000, context_tokens=64))
+        async with serving(server) as url, calling(url) as caller:
+            await caller.say("long " * 100)
+            await caller.send("response.create")
+            done = (await caller.until("response.done"))[-1]["response"]
+            assert done["status_details"]["error"]["code"] == "context_length_exceeded"
+            assert caller.events[-1]["rate_limits"][0]["limit"] == 6_000
 
     asyncio.run(story())

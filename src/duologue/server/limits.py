@@ -15,6 +15,10 @@ class Limits(Struct, frozen=True, kw_only=True):
     max_sessions: int | None = None
     """Sessions at a time; None for as many as come."""
     session_seconds: int = 3600
+    context_tokens: int = 32_768
+    """What the model can hold, its answer included; beyond it a session's `truncation` decides."""
+    tokens_per_minute: int = 2_000_000
+    """What one session may spend; it comes back evenly, and `rate_limits.updated` tells what is left."""
     append_bytes: int = 15 * MIB
     buffered_audio_bytes: int = 64 * MIB
     """Sound that waits for a commit: 23 minutes of PCM."""

@@ -93,6 +93,8 @@ class RealtimeServer:
         return Rules(
             frame_ms=self._engines.vad.frame_ms,
             session_seconds=self.limits.session_seconds,
+            context_tokens=self.limits.context_tokens,
+            tokens_per_minute=self.limits.tokens_per_minute,
             sees_images=getattr(self._engines.llm, "sees_images", False),
         )
 
