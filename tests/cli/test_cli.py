@@ -131,6 +131,20 @@ def test_a_session_that_runs_is_let_end_while_nobody_new_comes_in() -> None:
     assert process.returncode == 0
 
 
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_does_not_wait(second: signal.Signals) -> None:
+    with serve("--drain-seconds", "600") as (process, url), connect(f"{url}?model=x") as caller:
+        assert json.loads(caller.recv(10))["type"] == "session.created"
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        assert "600 s" in process.stderr.readline()
+        process.send_signal(second)
+        with pytest.raises(ConnectionClosed):
+            caller.recv(20)
+        process.communicate(timeout=30)
+        assert process.returncode == 0
+
+
 def test_keys_from_the_command_line_and_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DUOLOGUE_API_KEYS", "sk-two, sk-three")
     with serve("--host", "127.0.0.1", "--api-key", "sk-one", "--model", "a", "--session-minutes", "1") as (_, url):
