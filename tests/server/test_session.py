@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from script import SILENCE, SPEECH, Script, pcm
+from script import FRAME_MS, SILENCE, SPEECH, Script, pcm
 
 from duologue.server import inputs
+from duologue.server.rules import Rules
 
 
 def types(script: Script) -> list[str]:
@@ -266,6 +267,14 @@ def test_a_session_ends_after_an_hour_and_says_so() -> None:
     assert s.events()[-1]["error"]["code"] == "session_expired"
     assert s.client("response.create") == []
     assert s.machine.next_deadline_ms() is None
+
+
+def test_a_host_may_bound_a_session_more_tightly() -> None:
+    s = Script(rules=Rules(frame_ms=FRAME_MS, session_seconds=90))
+    assert s.machine.next_deadline_ms() == 90_000
+    s.now_ms = 90_000
+    s.give(inputs.Tick())
+    assert s.events()[-1]["error"]["message"] == "Your session hit the maximum duration of 90 seconds."
 
 
 def test_an_update_is_taken_whole_or_not_at_all() -> None:

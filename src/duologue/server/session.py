@@ -194,7 +194,9 @@ class Session:
     def _check_deadlines(self) -> None:
         idle_at_ms = self._responses.idle_at_ms
         if self._out.now_ms >= self._expires_at_ms:
-            message = f"Your session hit the maximum duration of {self._session_seconds // 60} minutes."
+            minutes, seconds = divmod(self._session_seconds, 60)
+            length = f"{self._session_seconds} seconds" if seconds else f"{minutes} minutes"
+            message = f"Your session hit the maximum duration of {length}."
             self._out.refuse(ProtocolError(message, code="session_expired"))
             self._out.do(*(StopModel(response_id=response_id) for response_id in self._responses.running_ids))
             self._out.do(*(AbortUtterance(item_id=item_id) for item_id in self._transcripts.pending()))
