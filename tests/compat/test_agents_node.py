@@ -54,6 +54,12 @@ def test_text(host: str, sounds: Path) -> None:
     assert history == [["user", "what is seven times eight"], ["assistant", "7 times 8 is 56."]]
 
 
+def test_with_a_client_secret_as_in_a_browser(host: str, sounds: Path) -> None:
+    told = play("browser", host, sounds)
+    assert told["protocol"] == ["realtime"]
+    assert told["history"] == [[["user", "what is seven times eight"], ["assistant", "7 times 8 is 56."]]]
+
+
 def test_tool(host: str, sounds: Path) -> None:
     told = play("tool", host, sounds)
     assert told["tool"] == [{"city": "Paris"}]

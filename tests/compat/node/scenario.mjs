@@ -24,8 +24,8 @@ const getWeather = tool({
 const assistant = () => new RealtimeAgent({ name: 'Assistant', instructions: 'Be brief.', tools: [getWeather] });
 
 /** A session that is connected; `next(kind)` waits for an event of the session, `onWire(type)` for one of the server. */
-async function connect(agent, { config = {}, ...options } = {}) {
-  const transport = new OpenAIRealtimeWebSocket({ url });
+async function connect(agent, { config = {}, apiKey = 'not needed', createWebSocket, ...options } = {}) {
+  const transport = new OpenAIRealtimeWebSocket({ url, createWebSocket });
   const session = new RealtimeSession(agent, { transport, model: 'gpt-realtime', tracingDisabled: true, config, ...options });
   const seen = [];
   const waiting = new Set();
@@ -63,7 +63,7 @@ async function connect(agent, { config = {}, ...options } = {}) {
       waiting.add(look);
       look();
     });
-  await session.connect({ apiKey: 'not needed', url });
+  await session.connect({ apiKey, url });
   return { session, next: (name) => next('session', name), onWire: (type) => next('wire', type) };
 }
 
@@ -103,6 +103,24 @@ const SCENARIOS = {
     const talk = await connect(assistant());
     talk.session.sendMessage('what is seven times eight');
     await talk.next('audio');
+    await talk.onWire('response.done');
+    await history(talk, () => true);
+    return talk;
+  },
+
+  /** As in a browser: a client secret, shown in a subprotocol of the platform's own WebSocket. */
+  async browser() {
+    const secrets = url.replace(/^ws/, 'http').replace(/\?.*/, '/client_secrets');
+    const body = JSON.stringify({ session: { type: 'realtime', model: 'gpt-realtime' } });
+    const answer = await fetch(secrets, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body });
+    const { value } = await answer.json();
+    const createWebSocket = async ({ url: address, apiKey }) => {
+      const protocols = ['realtime', `openai-insecure-api-key.${apiKey}`, 'openai-agents-sdk.0.20.0'];
+      return new globalThis.WebSocket(address, protocols);
+    };
+    const talk = await connect(assistant(), { apiKey: value, createWebSocket });
+    tell('protocol', talk.session.transport.connectionState.websocket.protocol);
+    talk.session.sendMessage('what is seven times eight');
     await talk.onWire('response.done');
     await history(talk, () => true);
     return talk;
