@@ -83,6 +83,19 @@ def test_a_session_goes_on_when_its_context_is_full() -> None:
     assert "error" not in s.client("conversation.item.retrieve", item_id="item_1")
 
 
+def test_an_item_that_is_put_in_again_is_read_again() -> None:
+    s = small(output_modalities=["text"])
+    turn(s, 60)
+    s.give(inputs.ModelDone(response_id="resp_1", reason="stop"))
+    turn(s, 60)
+    s.give(inputs.ModelDone(response_id="resp_2", reason="stop"))
+    s.client("conversation.item.delete", item_id="item_1")
+    again = {"type": "message", "id": "item_1", "role": "user", "content": [{"type": "input_text", "text": "again"}]}
+    s.client("conversation.item.create", item=again, previous_item_id="root")
+    s.client("response.create")
+    assert [str(item.id) for item in s.requests()[-1].request.items] == ["item_1", "item_2"]
+
+
 def test_without_truncation_a_full_context_is_an_error() -> None:
     s = small(truncation="disabled")
     turn(s, 60)

@@ -140,6 +140,10 @@ class Responses:
             self._out.do(ReportDropped(response_id=response_id, item_ids=reading.dropped_ids))
         self._out.do(StartModel(response_id=response_id, request=plan.request(reading.items), voice=plan.voice))
 
+    def forget(self, item_id: str) -> None:
+        """The item was deleted, or put in anew."""
+        self._window.forget(item_id)
+
     # --- transcripts -----------------------------------------------------------------------------------------
 
     def heard(self, item_id: str) -> None:

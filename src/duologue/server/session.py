@@ -144,6 +144,7 @@ class Session:
             case said.ConversationItemDelete(item_id=item_id):
                 self.conversation.delete(item_id)
                 self._transcripts.forget(item_id)
+                self._responses.forget(item_id)
                 self._out.emit(wire.ConversationItemDeleted, item_id=item_id)
             case said.ConversationItemTruncate():
                 self._truncate(event)
@@ -174,6 +175,7 @@ class Session:
         item, previous = self.conversation.create(event, self._out.new_id, audio_format)
         self._out.emit(wire.ConversationItemAdded, previous_item_id=previous, item=item)
         self._out.emit(wire.ConversationItemDone, previous_item_id=previous, item=item)
+        self._responses.forget(str(item.id))
         sound = self.conversation.sound(str(item.id))
         if sound is not None and _lacks_transcript(item):
             self._out.do(*self._transcripts.listen(str(item.id), sound.audio))

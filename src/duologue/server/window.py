@@ -72,6 +72,10 @@ class Window:
             self._last = pieces
         return Reading(items=tuple(kept), read=read, dropped_ids=ids)
 
+    def forget(self, item_id: str) -> None:
+        """The item is gone or new: one that is put in again under its old id is read again."""
+        self._gone.discard(item_id)
+
     def _with_cache(self, pieces: list[tuple[object, InputTokens]]) -> InputTokens:
         """All tokens, with those of the unchanged beginning counted as cached, in whole blocks."""
         whole, same, unchanged = InputTokens(), InputTokens(), True
