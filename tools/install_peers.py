@@ -40,6 +40,7 @@ def install_beta() -> None:
     stamp = BETA / "lock"
     if installed(stamp, BETA_LOCK) and beta_python().exists():
         return
+    print("install_peers: installing the last SDK of the beta dialect (once)", flush=True)
     venv.create(BETA, with_pip=True, clear=True)
     subprocess.run([beta_python(), "-m", "pip", "install", "-q", "--require-hashes", "-r", BETA_LOCK], check=True)
     stamp.write_text(BETA_LOCK.read_text())
@@ -50,6 +51,7 @@ def install_node() -> None:
     stamp, lock = NODE / "node_modules" / ".duologue-lock", NODE / "package-lock.json"
     if installed(stamp, lock):
         return
+    print("install_peers: installing the Node clients (once)", flush=True)
     command = npm_command()
     path = f"{Path(command[0]).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     subprocess.run([*command, "ci", "--silent"], cwd=NODE, env={**os.environ, "PATH": path}, check=True)
