@@ -260,6 +260,16 @@ def test_silence_after_an_answer_is_a_turn_when_idle_timeout_is_set() -> None:
     assert s.give(inputs.Tick())[:2] == ["input_audio_buffer.timeout_triggered", "input_audio_buffer.committed"]
 
 
+def test_nobody_waits_for_silence_once_turns_are_made_by_hand() -> None:
+    s = Script(audio={"input": {"turn_detection": {"type": "server_vad", "idle_timeout_ms": 5000}}})
+    s.hear(320, SPEECH)
+    s.client("response.create")
+    s.give(inputs.ModelDone(response_id="resp_1", reason="stop"))
+    s.manual()
+    s.now_ms = 60_000
+    assert s.give(inputs.Tick()) == []
+
+
 def test_a_session_ends_after_an_hour_and_says_so() -> None:
     s = Script()
     s.now_ms = 3_600_000

@@ -69,6 +69,7 @@ class Teller:
     def tell(self, phrase: str, choice: int) -> None:
         handler = getattr(self, "_" + phrase.replace(" ", "_"))
         before = len(self.script.commands)
+        self.script.give(inputs.Tick())  # what was due is done before, so that the phrase shows only its own doing
         self.log.append(f">> {phrase} ({choice})")
         handler(choice)
         self.log += [f"<< {line}" for line in lines(self.script.commands[before:])]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from duologue.errors import ProtocolError
 from duologue.protocol import server_events as wire
 from duologue.protocol.items import InputAudio, Message
-from duologue.protocol.session import AnySession, RealtimeSession
+from duologue.protocol.session import AnySession, RealtimeSession, ServerVad
 from duologue.server import config
 from duologue.server.commands import AbortUtterance, OpenUtterance
 from duologue.server.conversation import Conversation, Sound
@@ -43,6 +43,9 @@ class Turns:
         self._settings = session
         if self._decoder.format != config.input_format(session):
             self._decoder = Decoder(config.input_format(session))
+        detection = config.turn_detection(session)
+        if not isinstance(detection, ServerVad) or not isinstance(detection.idle_timeout_ms, int):
+            self._responses.idle_at_ms = None  # nobody waits for silence any more
         self._steps(self.listening.configure(session))
 
     # --- sound -----------------------------------------------------------------------------------------------
