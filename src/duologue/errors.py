@@ -65,6 +65,10 @@ class TransportClosed(DuologueError):
         self.by = by
         self.retryable = code in (1001, 1005, 1006, 1011, 1012, 1013)
 
+    def again(self) -> TransportClosed:
+        """The same end as an exception of its own: one that is raised twice grows a traceback that keeps frames alive."""
+        return TransportClosed(self.code, self.reason, by=self.by)
+
     def __str__(self) -> str:
         return f"connection closed by {self.by} with {self.code}{f' ({self.reason})' if self.reason else ''}"
 

@@ -316,3 +316,69 @@ def test_a_second_loop_goes_on_where_the_first_stopped() -> None:
         assert [getattr(event, "type", "") for event in await _all(client)] == ["two", "three"]
 
     told(story)
+
+
+def test_a_disconnect_while_connecting_ends_the_connect() -> None:
+    async def run() -> None:
+        asked = asyncio.Event()
+
+        async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            asked.set()
+            await reader.read()  # the client hangs up: nothing is left open
+            writer.close()
+
+        server = await asyncio.start_server(silent, "127.0.0.1", 0)
+        client = RealtimeClient(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        connecting = asyncio.create_task(client.connect(), name="connect")
+        await asked.wait()
+        await client.disconnect()
+        with pytest.raises(ConnectFailed, match=r"disconnect\(\) was called"):
+            await asyncio.wait_for(connecting, 2)
+        assert not client.is_connected
+        server.close()
+        await server.wait_closed()
+
+    asyncio.run(asyncio.wait_for(run(), 20))
+
+
+def test_where_the_settings_cannot_be_sent_nothing_stays_open() -> None:
+    async def run() -> None:
+        near, _ = memory_pair()
+        client = RealtimeClient(transport=near)
+        before = asyncio.all_tasks()
+        client._config["tools"] = [{"name": object()}]  # what no server can be told
+        with pytest.raises(ConfigError):
+            await client.connect()
+        assert not client.is_connected
+        assert near.closed is not None
+        assert asyncio.all_tasks() == before
+
+    asyncio.run(asyncio.wait_for(run(), 20))
+
+
+def test_each_who_finds_the_connection_closed_gets_an_exception_of_its_own() -> None:
+    async def story(client: RealtimeClient, server: Server) -> None:
+        await client.connect()
+        waiting = [asyncio.create_task(client.wait_for_next_item(), name=f"wait {n}") for n in range(2)]
+        await server.take("session.update")
+        await server.transport.close(1012, "restart")
+        found = await asyncio.gather(*waiting, return_exceptions=True)
+        for _ in range(2):
+            with pytest.raises(TransportClosed) as caught:
+                await client.clear_input_audio()
+            found.append(caught.value)
+        assert {str(problem) for problem in found} == {"connection closed by peer with 1012 (restart)"}
+        assert len({id(problem) for problem in found}) == 4
+
+    told(story)
+
+
+def test_a_defect_in_a_task_of_the_client_is_logged_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    async def story(client: RealtimeClient, server: Server) -> None:
+        await client.connect()
+        client._toolbox = None  # type: ignore[assignment]  # stands for a defect
+        client._offer_tools()
+        assert isinstance((await client.wait_for_next("error", 2)).exception, AttributeError)
+        assert "a task of the client failed" in caplog.text
+
+    told(story)

@@ -54,3 +54,20 @@ def test_a_close_frees_a_waiting_sender_and_a_waiting_reader() -> None:
         assert await asyncio.wait_for(reader, 1) is None
 
     asyncio.run(story())
+
+
+def test_every_late_send_fails_with_an_exception_of_its_own() -> None:
+    async def story() -> None:
+        near, far = memory_pair()
+        await far.close(1012, "restart")
+        found = []
+        for _ in range(2):
+            with pytest.raises(TransportClosed) as caught:
+                await near.send(b"{}")
+            found.append(caught.value)
+        assert found[0] is not found[1]
+        assert [(end.code, end.reason, end.by) for end in found] == [(1012, "restart", "peer")] * 2
+        assert near.closed is not None
+        assert near.closed.__traceback__ is None
+
+    asyncio.run(story())

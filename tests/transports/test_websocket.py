@@ -63,6 +63,11 @@ def test_the_peers_close_code_and_reason_arrive() -> None:
         assert transport.closed is not None
         assert (transport.closed.code, transport.closed.reason) == (4000, "no such model")
         assert not transport.closed.retryable
+        for _ in range(2):
+            with pytest.raises(TransportClosed) as caught:
+                await transport.send(b"{}")
+            assert caught.value is not transport.closed  # a stored exception would grow its traceback
+        assert transport.closed.__traceback__ is None
 
     against(peer, story)
 

@@ -13,7 +13,7 @@ import msgspec
 
 from duologue.client.emitter import Emitter
 from duologue.clock import Clock, monotonic_ms
-from duologue.errors import NotConnected, ProtocolError, TransportClosed
+from duologue.errors import ConnectFailed, DuologueError, NotConnected, ProtocolError, TransportClosed
 from duologue.ids import IdSource, random_id
 from duologue.protocol.client_events import ClientEvent
 from duologue.protocol.codec import UnknownEvent, decode_server_event, encode
@@ -63,6 +63,7 @@ class RealtimeAPI(Emitter):
         self._sink = sink
         self._transport: EventTransport | None = None
         self._reader: asyncio.Task[None] | None = None
+        self._opening: asyncio.Timeout | None = None
         self._ending: asyncio.Lock = asyncio.Lock()
         self._connecting: asyncio.Lock = asyncio.Lock()
 
@@ -79,24 +80,43 @@ class RealtimeAPI(Emitter):
         """Whether no event will come any more. What came before a close is still being told after it."""
         return self._reader is None or self._reader.done()
 
+    def over(self) -> DuologueError:
+        """Why nothing can be sent, as an exception to raise."""
+        return self.closed.again() if self.closed else NotConnected()
+
     async def connect(self) -> None:
-        """Open the connection; does nothing when it is open. Raises ConnectFailed. Cancelling it leaves nothing open."""
+        """Open the connection; does nothing when it is open. Raises ConnectFailed, also where `disconnect` came first.
+        Cancelling it leaves nothing open."""
         async with self._connecting:
             if self.is_connected:
                 return
-            await self.disconnect()
+            await self._end(1000, "")
             transport = self._given
             self._given = None
             if transport is None:
-                transport = await connect_websocket(self.url, api_key=self._key(), headers=self._headers)
+                transport = await self._open()
             if self._sink is not None:
                 transport = tap(transport, self._sink, self.clock)
             self.closed = None
             self._transport = transport
             self._reader = asyncio.create_task(self._read(transport), name="realtime reader")
 
+    async def _open(self) -> EventTransport:
+        try:
+            async with asyncio.timeout(None) as self._opening:
+                return await connect_websocket(self.url, api_key=self._key(), headers=self._headers)
+        except TimeoutError:
+            raise ConnectFailed(self.url.partition("?")[0], "disconnect() was called meanwhile") from None
+        finally:
+            self._opening = None
+
     async def disconnect(self, code: int = 1000, reason: str = "") -> None:
-        """End the connection and wait until it has ended; harmless when there is none."""
+        """End the connection, or a `connect` under way, and wait until it has ended; harmless when there is none."""
+        if self._opening is not None:
+            self._opening.reschedule(asyncio.get_running_loop().time())
+        await self._end(code, reason)
+
+    async def _end(self, code: int, reason: str) -> None:
         async with self._ending:
             reader, transport = self._reader, self._transport
             if transport is not None:

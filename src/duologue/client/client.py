@@ -16,7 +16,7 @@ from duologue.client.api import RealtimeAPI
 from duologue.client.conversation import RealtimeConversation, Update
 from duologue.client.emitter import Emitter
 from duologue.client.items import ConversationItem
-from duologue.client.payloads import ClientError, RealtimeEvent, content_part, pcm_bytes
+from duologue.client.payloads import ClientError, RealtimeEvent, client_error, content_part, pcm_bytes
 from duologue.client.settings import ga_fields, merged, response_of, session_of
 from duologue.client.toolbox import Toolbox
 from duologue.dialogue.playback import PlaybackLedger
@@ -56,12 +56,12 @@ class RealtimeClient(Emitter):
         transport: EventTransport | None = None,
         sink: Sink | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(client_error)
         self.realtime = RealtimeAPI(url, api_key=api_key, model=model, headers=headers, transport=transport, sink=sink)
         self.realtime.on_frame = self._received
         self.realtime.on("close", self._closed)
         self.realtime.on("error", lambda problem: self.emit("error", problem))
-        self.realtime.describe = self.describe  # type: ignore[method-assign]
+        self.realtime.describe = client_error
         self._config: dict[str, Any] = ga_fields({"turn_detection": None})
         self._toolbox = Toolbox()
         self._connecting = asyncio.Lock()
@@ -98,14 +98,19 @@ class RealtimeClient(Emitter):
         await self.disconnect()
 
     async def connect(self) -> None:
-        """Open the connection and send the session's settings; does nothing when connected. Raises ConnectFailed."""
+        """Open the connection and send the settings; does nothing when connected. Raises ConnectFailed (also where
+        `disconnect` came first) and TransportClosed; nothing stays open then."""
         async with self._connecting:
             if self.is_connected:
                 return
             await self.disconnect()
             self._begin()
             await self.realtime.connect()
-            await self._send_session(self._config)
+            try:
+                await self._send_session(self._config)
+            except BaseException:
+                await self.realtime.disconnect()
+                raise
 
     async def disconnect(self) -> None:
         """End the connection, the running tools and the handlers. The conversation stays readable until `connect`."""
@@ -125,7 +130,7 @@ class RealtimeClient(Emitter):
         """The session as the server made it. Raises TimeoutError, NotConnected, TransportClosed."""
         if self.session is None:
             if self.realtime.is_over:
-                raise self.realtime.closed or NotConnected()
+                raise self.realtime.over()
             await self.wait_for_next("_session", timeout_s)
         assert self.session is not None
         return self.session
@@ -324,7 +329,7 @@ class RealtimeClient(Emitter):
 
     async def _write(self, event: ce.ClientEvent) -> None:
         if not self.is_connected:
-            raise self.realtime.closed or NotConnected()
+            raise self.realtime.over()
         if self.heard("realtime.event"):
             self.emit("realtime.event", RealtimeEvent(time=self.realtime.clock(), source="client", event=event))
         await self.realtime.send_event(event)
@@ -350,10 +355,7 @@ class RealtimeClient(Emitter):
         return self.playback.received(event.item_id, event.content_index, len(event.delta) // sample_bytes)
 
     def _tell(self, update: Update) -> None:
-        if update.kind == "updated":
-            self.emit("conversation.updated", update)
-        else:
-            self.emit(f"conversation.item.{update.kind}", update)
+        self.emit("conversation.updated" if update.kind == "updated" else f"conversation.item.{update.kind}", update)
 
     def _follow(self, event: ev.ServerEvent | UnknownEvent) -> None:
         """What an event means for turns, tools, playback and errors."""
@@ -401,10 +403,6 @@ class RealtimeClient(Emitter):
         if event.error.code not in (ACTIVE_RESPONSE, "response_cancel_not_active"):
             self.emit("error", ClientError(message=event.error.message, code=event.error.code, event=event))
 
-    def describe(self, problem: Exception) -> ClientError:
-        """What an `error` event carries for an exception."""
-        return ClientError(message=str(problem), exception=problem)
-
     def _call(self, response_id: str, call: FunctionCall) -> None:
         if not isinstance(call.call_id, str) or call.status == "incomplete":
             return
@@ -432,7 +430,9 @@ class RealtimeClient(Emitter):
             await work
         except (TransportClosed, NotConnected):
             _log.debug("the connection ended before an event could be sent")
-        except DuologueError as problem:
+        except Exception as problem:
+            if not isinstance(problem, DuologueError):
+                _log.exception("a task of the client failed")
             self.emit("error", self.describe(problem))
 
     def _closed(self, why: TransportClosed) -> None:

@@ -44,7 +44,9 @@ class _Mailbox:
 class Emitter:
     """`on`, `on_next`, `off`, `wait_for_next`, `clear_event_handlers`. Names are compared whole."""
 
-    def __init__(self) -> None:
+    def __init__(self, describe: Callable[[Exception], Any] = lambda problem: problem) -> None:
+        self.describe = describe
+        """What an `error` event carries for an exception."""
         self._handlers: dict[str, list[tuple[Handler, Handler | _Mailbox]]] = {}
         self._next: dict[str, list[Handler]] = {}
         self._waiters: dict[str, list[asyncio.Future[Any]]] = {}
@@ -129,7 +131,7 @@ class Emitter:
         for futures in self._waiters.values():
             for future in futures:
                 if not future.done():
-                    future.set_exception(why)
+                    future.set_exception(why.again())
         self._waiters.clear()
 
     async def finish(self, patience_s: float = 1.0) -> None:
@@ -160,6 +162,3 @@ class Emitter:
         if name != "error":
             self.emit("error", self.describe(problem))
 
-    def describe(self, problem: Exception) -> Any:
-        """What an `error` event carries for an exception."""
-        return problem

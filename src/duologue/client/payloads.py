@@ -31,6 +31,11 @@ class ClientError(Struct, frozen=True, kw_only=True):
     exception: Exception | None = None
 
 
+def client_error(problem: Exception) -> ClientError:
+    """What an `error` event carries for an exception."""
+    return ClientError(message=str(problem), exception=problem)
+
+
 def content_part(part: Mapping[str, Any]) -> InputText | InputAudio | InputImage:
     """One content part of the user, by its names of today or of 2024. Raises ConfigError."""
     match part.get("type"):

@@ -39,7 +39,7 @@ class MemoryTransport:
         while self._closed is None and len(self._out.frames) >= self._out.capacity:
             await self._out.wait()
         if self._closed is not None:
-            raise self._closed
+            raise self._closed.again()
         self._out.frames.append(bytes(frame))
         self._out.moved.set()
 

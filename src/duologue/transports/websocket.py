@@ -40,7 +40,7 @@ class WebSocketTransport:
         try:
             await self._socket.send(frame, text=True)
         except ConnectionClosed as end:
-            raise self._ended(end) from None
+            raise self._ended(end).again() from None
 
     async def __aiter__(self) -> AsyncIterator[bytes | str]:
         while True:
