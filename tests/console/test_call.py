@@ -229,6 +229,40 @@ def test_settings_travel_and_what_is_in_force_comes_back(tmp_path: Path) -> None
     run(story())
 
 
+def test_a_refused_setting_is_told_beside_its_field_until_it_is_changed(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with desk(tmp_path) as console, console.page() as page:
+            await console.do("mode", mode="vad")
+            await page.connect()
+            await console.do("session", changes={"threshold": 7.5})
+            await page.until(lambda: "threshold" in page.session["refused"])
+            assert "maximum" in page.session["refused"]["threshold"]
+            assert [banner["code"] for banner in page.banners] == ["setting"]
+            await console.do("session", changes={"threshold": 0.4})
+            await page.until(lambda: page.session["effective"]["threshold"] == 0.4)
+            assert page.session["refused"] == {}
+            await page.until(lambda: page.banners == [])
+
+    run(story())
+
+
+def test_the_microphone_of_a_closed_tab_is_free(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with desk(tmp_path) as console, console.page("two") as watcher:
+            async with console.page("one") as owner:
+                await owner.connect()
+                await watcher.until(lambda: watcher.call["owner"] == owner.name)
+            async with asyncio.timeout(2):
+                await watcher.until(lambda: watcher.call["vacant"])
+            async with console.page("one"):
+                await watcher.until(lambda: not watcher.call["vacant"])
+            await watcher.until(lambda: watcher.call["vacant"])
+            await console.do("take", viewer=watcher.name)
+            await watcher.until(lambda: watcher.call["owner"] == watcher.name and not watcher.call["vacant"])
+
+    run(story())
+
+
 def test_items_can_be_deleted_in_the_call_and_after_it(tmp_path: Path) -> None:
     async def story() -> None:
         async with desk(tmp_path) as console, console.page() as page:
@@ -322,12 +356,34 @@ def test_the_filter_runs_in_python(tmp_path: Path) -> None:
 def test_another_server_answers_and_the_page_switches_without_a_restart(tmp_path: Path) -> None:
     async def story() -> None:
         async with serving(RealtimeServer(simple_engines())) as url, desk(tmp_path) as console, console.page() as page:
-            await console.do("upstream", kind="url", url=url.replace("ws://", "http://"), model="gpt-realtime")
+            await console.do("upstream", kind="url", url=url.replace("ws://", "http://"))
             await page.connect()
-            await page.until(lambda: page.money["usd"] > 0)
-            assert page.money["estimated"]
+            await page.until(lambda: page.money["turns"])
+            assert (page.money["usd"], page.money["local"], page.money["known"]) == (0, True, True)
+            assert page.upstream["label"].endswith("duologue")
             busy = await console.http.post("/api/upstream", json={"kind": "embedded"})
             assert busy.status_code == 409
+
+    run(story())
+
+
+def elsewhere(url: str) -> str:
+    """The server under an address that is not known to be of this machine."""
+    return url.replace("127.0.0.1", "0.0.0.0")
+
+
+def test_a_server_elsewhere_has_a_price_only_where_its_model_is_known(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with serving(RealtimeServer(simple_engines())) as url, desk(tmp_path) as console, console.page() as page:
+            await console.do("upstream", kind="url", url=elsewhere(url))
+            await page.connect()
+            await page.until(lambda: page.money["turns"])
+            assert (page.money["usd"], page.money["known"]) == (0, False)
+            await console.do("disconnect")
+            await console.do("upstream", kind="url", url=elsewhere(url), model="gpt-realtime")
+            await console.do("connect", viewer=page.name)
+            await page.until(lambda: page.money["usd"] > 0)
+            assert page.money["estimated"]
 
     run(story())
 
@@ -335,7 +391,7 @@ def test_another_server_answers_and_the_page_switches_without_a_restart(tmp_path
 def test_a_spent_budget_ends_the_call_politely(tmp_path: Path) -> None:
     async def story() -> None:
         async with serving(RealtimeServer(simple_engines())) as url, desk(tmp_path) as console, console.page() as page:
-            await console.do("upstream", kind="url", url=url, model="gpt-realtime")
+            await console.do("upstream", kind="url", url=elsewhere(url), model="gpt-realtime")
             await console.do("budget", usd=0.000001)
             await page.connect()
             async with page.sound() as sound:
@@ -357,7 +413,7 @@ def test_a_server_that_is_not_there_is_said_with_the_next_step(tmp_path: Path) -
         async with desk(tmp_path, upstream=nowhere) as console, console.page() as page:
             await console.do("connect", viewer=page.name)
             await page.until(lambda: page.call["state"] == "closed")
-            assert page.banners[0]["code"] == "upstream"
+            assert page.banners[0]["code"] == "upstream-again"
             assert "127.0.0.1:9" in page.banners[0]["cause"]
             assert page.banners[0]["step"]
             await console.do("banner/close", id=page.banners[0]["id"])
@@ -373,7 +429,13 @@ def test_a_server_that_goes_away_ends_the_call_with_the_reason(tmp_path: Path) -
                 await console.do("upstream", kind="url", url=url, model="m")
                 await page.connect()
             await page.until(lambda: page.call["state"] == "closed")
-            assert "closed" in page.call["reason"]
+            assert (page.call["reason_code"], page.call["reason"]) == (
+                "ended-restart",
+                "the server was stopped or restarted",
+            )
+            assert [banner["code"] for banner in page.banners] == ["ended-restart"]
+            await console.do("upstream", kind="embedded")  # a new choice: what was wrong with the old one is no news
+            await page.until(lambda: page.banners == [])
             refused = await console.http.post("/api/say", json={"text": "hello?"})
             assert refused.status_code == 409
 

@@ -37,6 +37,25 @@ def test_a_failed_transcription_says_why() -> None:
     assert (seen.problem, seen.awaiting_transcript) == ("only English", False)
 
 
+def test_speech_without_words_awaits_none() -> None:
+    heard = (
+        '{"type":"conversation.item.input_audio_transcription.completed","event_id":"e","item_id":"u",'
+        '"content_index":0,"transcript":""}'
+    )
+    (item,) = conversation(*USER, heard).items
+    seen = view(item, heard_ms=0, received_ms=0, transcribed=True)
+    assert (seen.no_words, seen.awaiting_transcript) == (True, False)
+
+
+def test_a_failed_transcription_has_a_name_to_translate() -> None:
+    failed = (
+        '{"type":"conversation.item.input_audio_transcription.failed","event_id":"e","item_id":"u","content_index":0,'
+        '"error":{"code":"engine_crashed","message":"gone"}}'
+    )
+    (item,) = conversation(*USER, failed).items
+    assert view(item, heard_ms=0, received_ms=0, transcribed=True).problem_code == "recognizer-crashed"
+
+
 def test_a_cut_answer_tells_what_was_heard_and_what_was_not() -> None:
     talk = conversation(
         '{"type":"conversation.item.added","event_id":"e","item":{"id":"a","type":"message","role":"assistant",'

@@ -17,16 +17,16 @@ def response(number: int = 1) -> Response:
 
 def test_the_embedded_server_costs_nothing_and_that_is_no_estimate() -> None:
     purse = Purse(budget_usd=0)
-    purse.add(response(), model="duologue", local=True)
+    purse.add(response(), "duologue")
     seen = purse.view()
     assert (seen.usd, seen.estimated, seen.known, seen.tokens_in, seen.tokens_out) == (0.0, False, True, 2000, 1000)
     assert not purse.exhausted
 
 
 def test_a_known_model_has_dollars_a_turn_and_altogether() -> None:
-    purse = Purse()
-    purse.add(response(1), model="gpt-realtime", local=False)
-    purse.add(response(2), model="gpt-realtime", local=False)
+    purse = Purse(local=False)
+    purse.add(response(1), "gpt-realtime")
+    purse.add(response(2), "gpt-realtime")
     seen = purse.view()
     assert [turn.response for turn in seen.turns] == ["resp_1", "resp_2"]
     assert seen.turns[0].usd > 0
@@ -36,21 +36,21 @@ def test_a_known_model_has_dollars_a_turn_and_altogether() -> None:
 
 
 def test_the_budget_is_exhausted_when_it_is_spent() -> None:
-    purse = Purse(budget_usd=1.0)
-    purse.add(response(), model="gpt-realtime", local=False)
+    purse = Purse(budget_usd=1.0, local=False)
+    purse.add(response(), "gpt-realtime")
     assert not purse.exhausted
     purse.budget_usd = 0.001
     assert purse.exhausted
 
 
 def test_an_unknown_model_is_counted_and_said_to_be_unpriced() -> None:
-    purse = Purse()
-    purse.add(response(), model="somebody-elses", local=False)
+    purse = Purse(local=False)
+    purse.add(response(), "somebody-elses")
     seen = purse.view()
     assert (seen.usd, seen.known, seen.tokens_in) == (0.0, False, 2000)
 
 
 def test_a_response_without_usage_changes_nothing() -> None:
-    purse = Purse()
-    purse.add(Response(id="r", status="failed"), model="gpt-realtime", local=False)
+    purse = Purse(local=False)
+    purse.add(Response(id="r", status="failed"), "gpt-realtime")
     assert purse.view().turns == ()

@@ -74,13 +74,15 @@ def test_a_bad_answer_is_a_tool_error_and_the_place_still_shows(status: int, bod
     with weather_service(status, body) as (url, _):
         tools = ConsoleTools(lambda: None, weather_url=url)
         answer = asyncio.run(tools.get_weather(PARIS))
-    assert words in answer["error"]
+    assert words in answer["error"]["message"]
+    assert answer["error"]["code"].startswith("service_")
     assert words in tools.places[0].problem
 
 
 def test_without_a_network_the_model_is_told_so() -> None:
     tools = ConsoleTools(lambda: None, weather_url="http://127.0.0.1:9")
-    assert "cannot be reached" in asyncio.run(tools.get_weather(PARIS))["error"]
+    assert "cannot be reached" in asyncio.run(tools.get_weather(PARIS))["error"]["message"]
+    assert tools.places[-1].problem_code == "service_unreachable"
 
 
 @pytest.mark.parametrize("arguments", [{}, {"lat": "x", "lng": 1}, {"lat": 91, "lng": 0}, {"lat": "nan", "lng": 0}])

@@ -48,6 +48,27 @@ def test_the_three_kinds() -> None:
     assert with_model("ws://r:1/v1/realtime?a=b&model=old", "new") == "ws://r:1/v1/realtime?a=b&model=new"
 
 
+@pytest.mark.parametrize(
+    ("text", "model", "asked", "local", "priced"),
+    [
+        ("", "", "duologue", True, ""),
+        ("openai", "", "gpt-realtime", False, "gpt-realtime"),
+        ("ws://127.0.0.1:8000", "", "duologue", True, ""),
+        ("ws://localhost:8000", "gpt-realtime", "gpt-realtime", True, "gpt-realtime"),
+        ("ws://[::1]:8000", "", "duologue", True, ""),
+        ("wss://somewhere.example", "", "gpt-realtime", False, ""),
+        ("wss://somewhere.example", "m", "m", False, "m"),
+        ("wss://eu.api.openai.com", "", "gpt-realtime", False, "gpt-realtime"),
+        ("wss://notopenai.com", "", "gpt-realtime", False, ""),
+    ],
+)
+def test_a_price_is_only_that_of_a_model_that_was_named(
+    text: str, model: str, asked: str, local: bool, priced: str
+) -> None:
+    upstream = parse_upstream(text, model=model)
+    assert (upstream.effective_model, upstream.local, upstream.priced_model) == (asked, local, priced)
+
+
 def test_the_page_never_sees_more_than_the_address() -> None:
     assert Upstream().view(has_key=True).label == "embedded"
     assert parse_upstream("openai", model="x").view(has_key=True).label == "api.openai.com · x"

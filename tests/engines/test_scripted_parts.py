@@ -156,6 +156,8 @@ def test_dates() -> None:
         ("", "not json", "Done: do it."),
         ('{"error":{"message":"no network"}}', "{}", "Sorry, do it failed: no network."),
         ('{"ok":false,"message":"door is open."}', "{}", "Sorry, do it failed: door is open."),
+        ('{"error":"is there a network?"}', "{}", "Sorry, do it failed: is there a network?"),
+        ('{"error":"bad: worse."}', "{}", "Sorry, do it failed. Bad: worse."),
         ("It is 5°", "{}", "It is 5 degrees."),
         ("[1, 2, 3]", "{}", "1, 2 and 3."),
         ("false", "{}", "No."),
@@ -232,3 +234,9 @@ def test_a_schema_that_refers_to_itself_is_cut_off() -> None:
         name="grow", parameters={"properties": {"root": {"$ref": "#/$defs/node"}}, "$defs": {"node": node}}
     )
     assert [slot.name for slot in read_tool(tool).slots] == ["root"]
+
+
+def test_a_failure_that_has_a_code_is_told_in_korean() -> None:
+    output = '{"error":{"code":"service_unreachable","message":"no network"}}'
+    assert "연결할 수 없습니다" in speak(output, tool="get_weather", arguments="{}", language="ko")
+    assert "no network" not in speak(output, tool="get_weather", arguments="{}", language="ko")

@@ -60,6 +60,8 @@ GATE.parameters["$defs"] = {"state": {"type": "string", "enum": ["open", "closed
         (ALL, "please remember that I live in Oslo", [("set_memory", {"key": "home", "value": "Oslo"})]),
         (ALL, "remember to buy milk", [("set_memory", {"key": "note", "value": "buy milk"})]),
         (ALL, "내 이름은 안나야", [("set_memory", {"key": "name", "value": "안나"})]),
+        (ALL, "내 이름은 안나라고 기억해", [("set_memory", {"key": "name", "value": "안나"})]),
+        (ALL, "제 이름은 민준이라고 기억해 줘", [("set_memory", {"key": "name", "value": "민준"})]),
         (ALL, "turn on the kitchen light", [("turn_on_light", {"room": "kitchen"})]),
         (
             ALL,
@@ -131,7 +133,7 @@ def test_calls(tools: tuple[FunctionTool, ...], said: str, calls: list[tuple[str
         ((SEND,), "send a message", "What is the recipient?"),
         ((FLIGHT,), "find a flight from Paris tomorrow", "To which city?"),
         ((VOLUME,), "set the volume to fifty", "What level?"),
-        ((MEMORY,), "save this to memory", "What is the key?"),
+        ((MEMORY,), "save this to memory", "What should I remember?"),
         ((TAXI,), "call a taxi in Seoul", "Shared: yes or no?"),
     ],
 )

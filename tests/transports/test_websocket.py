@@ -128,6 +128,21 @@ def test_http_addresses_become_websocket_addresses() -> None:
     assert websocket_url("wss://a") == "wss://a"
 
 
+def test_a_server_that_hangs_up_before_it_answers_may_be_starting() -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    async def story() -> None:
+        async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+            with pytest.raises(ConnectFailed) as failed:
+                await connect(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        assert failed.value.retryable
+        assert "starting or stopping" in failed.value.reason
+
+    asyncio.run(asyncio.wait_for(story(), 20))
+
+
 def test_a_redirect_is_refused_and_the_key_goes_nowhere_else() -> None:
     asked: list[Request] = []
 

@@ -141,6 +141,7 @@ class RealtimeConversation:
         """Events that say the whole of something that came in pieces, and those of the user's speech."""
         match event:
             case ev.InputAudioTranscriptionCompleted(item_id=item_id, content_index=index, transcript=words):
+                self._item(item_id).transcribed = True
                 return self._whole(item_id, index, transcript=words)
             case ev.ResponseOutputAudioTranscriptDone(item_id=item_id, content_index=index, transcript=words):
                 return self._whole(item_id, index, transcript=words)
@@ -153,6 +154,7 @@ class RealtimeConversation:
             case ev.InputAudioTranscriptionFailed(item_id=item_id, error=error):
                 item = self._item(item_id)
                 item.transcription_error = error.message if isinstance(error.message, str) else "not transcribed"
+                item.transcription_code = error.code if isinstance(error.code, str) else ""
                 return [Update("updated", item)]
             case ev.InputAudioBufferSpeechStarted(item_id=item_id, audio_start_ms=start_ms):
                 self.input.started(item_id, start_ms)

@@ -103,11 +103,13 @@ class ConversationItem:
     """`type`, `role`, `status`, `name`, `call_id` as on the wire; `formatted` for people; `wire` is the last version seen.
 
     `cut_ms`: the speech was truncated after so many ms. `completed`: the server said that the item is final.
+    `transcribed`: the words of the user's speech are whole, and no words were heard where there are none.
     """
 
     __slots__ = (
         "_arguments", "_parts", "call_id", "completed", "cut_ms", "formatted", "id", "name", "next", "output", "placed",
-        "previous", "response_id", "role", "spoken", "status", "transcription_error", "type", "wire",
+        "previous", "response_id", "role", "spoken", "status", "transcribed", "transcription_code",
+        "transcription_error", "type", "wire",
     )  # fmt: skip
 
     def __init__(self, item_id: str) -> None:
@@ -124,6 +126,8 @@ class ConversationItem:
         self.placed = False
         self.spoken = False
         self.cut_ms: int | None = None
+        self.transcribed = False
+        self.transcription_code = ""
         self.transcription_error: str | None = None
         self.previous: ConversationItem | None = None
         self.next: ConversationItem | None = None

@@ -59,6 +59,7 @@ class _Pages:
         query = socket.query_params
         rev = query.get("rev", "0")
         viewer = await self._hub.join(query.get("viewer", ""), int(rev) if rev.isdecimal() and len(rev) < 16 else 0)
+        self._call.viewer_came(viewer.name)
 
         async def listen() -> None:
             async for text in socket.iter_text():

@@ -19,21 +19,23 @@ from duologue.console import items as item_views
 from duologue.console import settings as session_settings
 from duologue.console.chores import Chores
 from duologue.console.embedded import Embedded
-from duologue.console.feed import Feed
+from duologue.console.endings import of_closing, of_failure
+from duologue.console.feed import Feed, LoggedEvent
 from duologue.console.hub import Hub, Speaker
 from duologue.console.line import Line
 from duologue.console.notices import Notices
+from duologue.console.pane import Pane
+from duologue.console.panel import Panel
 from duologue.console.purse import Purse
-from duologue.console.recording import new_trace
+from duologue.console.recording import Recording
 from duologue.console.refusal import Refused
 from duologue.console.tools import ConsoleTools
 from duologue.console.upstream import Upstream
-from duologue.console.views import By, CallView, SessionView, Settings
+from duologue.console.views import By, CallView, Settings
 from duologue.console.voice import Voice
 from duologue.dialogue.playback import Truncation
-from duologue.errors import DuologueError, EngineError, NotConnected, TransportClosed
+from duologue.errors import DuologueError, NotConnected, TransportClosed
 from duologue.ids import random_id
-from duologue.inspector.trace import Trace
 from duologue.protocol.responses import Response
 
 log = logging.getLogger(__name__)
@@ -41,6 +43,8 @@ log = logging.getLogger(__name__)
 GREETING = "Hello!"
 AWAY_SECONDS = 30.0
 """A call whose page is gone ends after this long: nobody hears it, and it may cost money."""
+VACANT_SECONDS = 1.2
+"""A reloading page is back by then; after it the microphone is free for another tab."""
 FAREWELL_SECONDS = 20.0
 MIN_TURN_MS = 100
 """The protocol takes no shorter turn."""
@@ -65,22 +69,21 @@ class Call:
         self.feed = Feed(random_id("feed"), hub.touch)
         self.notices = Notices(self.feed)
         self._upstream = config.upstream
-        self._settings = session_settings.DEFAULTS
-        self._effective: Settings | None = None
+        self._panel = Panel(self.feed)
         self._state = CallView()
         self._tools = ConsoleTools(self._show_tools, weather_url=config.weather_url)
         self._purse = Purse()
         self._voice = Voice(self._truncate)
+        self._pane = Pane(self.feed, self._panel, self._voice)
         self._line: Line | None = None
-        self._trace: Trace | None = None
+        self._recording = Recording(config.sessions, self._unrecorded)
         self._task: asyncio.Task[None] | None = None
-        self._why = ""
+        self._why = ("", "")
         self._ending = False
         self._chores = Chores()
         self._turn_bytes = 0
         self.feed.show("call", self._state)
         self._show_upstream()
-        self._show_session()
         self._show_tools()
         self._show_money()
 
@@ -101,20 +104,25 @@ class Call:
             try:
                 yield
             finally:
-                await self.disconnect("the console was stopped")
+                await self.disconnect("stopped", "the console was stopped")
 
     def frame(self, number: int) -> bytes:
         """Event `number` as it was on the wire. Raises Refused if it is gone."""
-        if self._trace is None or not 0 <= number < len(self.feed.events):
+        frame = self._kept(self.feed.events[number]) if 0 <= number < len(self.feed.events) else b""
+        if not frame:
             raise Refused("gone", "This event is not there any more.", "")
-        return self._trace.frame_at(self.feed.events[number].trace_offset)
+        return frame
 
     def item_sound(self, item_id: str) -> bytes:
         """All sound of an item as PCM16 at 24 kHz, of either side; of the model also what was cut."""
-        if said := self._voice.received(item_id):
-            return said
-        known = next((item for item in self._items() if item.id == item_id), None)
-        return known.formatted.audio if known else b""
+        item = self._pane.find(item_id)
+        if item is not None and item.cut_ms is None:
+            return item.formatted.audio
+        said = (event for event in self.feed.events if event.item == item_id and event.type in frames.SOUND_IN_DELTA)
+        return b"".join(frames.sound(self._kept(event)) for event in said)
+
+    def _kept(self, event: LoggedEvent) -> bytes:
+        return self._recording.frame_at(event.trace_offset) if event.trace_offset >= 0 else b""
 
     # --- commands ---------------------------------------------------------------------------------------------
 
@@ -130,35 +138,37 @@ class Call:
         self.notices.clear()
         self.feed.clear()
         self._line = None
-        self._effective = None
+        self._panel.forget()
         self._voice = Voice(self._truncate)
-        self._purse = Purse(budget_usd=self._purse.budget_usd)
+        self._pane = Pane(self.feed, self._panel, self._voice)
+        self._purse = Purse(self._purse.budget_usd, local=self._upstream.local)
         self._show_money()
-        self._ending, self._why = False, ""
+        self._ending, self._why = False, ("", "")
         number = self._state.number + 1
         self._state = CallView(state="connecting", number=number, owner=viewer, mode=self._state.mode)
         self._update()
         self._task = asyncio.create_task(self._hold(key), name="console-call")
         self.viewer_left(viewer)  # it may have closed before its wish was read
 
-    async def disconnect(self, reason: str = "") -> None:
-        """End the call; log, conversation and sound stay. Does nothing without a call."""
+    async def disconnect(self, code: str = "", reason: str = "") -> None:
+        """End the call; log, conversation and sound stay. Does nothing without a call. `code` names the reason."""
         if self._task is None or self._task.done():
             return
         if not self._ending:  # A second cancellation would cut the hanging up short.
-            self._ending, self._why = True, reason
+            self._ending, self._why = True, (code, reason)
             self._task.cancel()
         await asyncio.wait([self._task])
         if self._state.state == "connecting":  # cancelled before its first step
-            self._update(state="closed", reason=reason)
+            self._update(state="closed", reason=reason, reason_code=code)
 
     async def take(self, viewer: str) -> None:
         """The tab `viewer` takes microphone and loudspeaker over from whichever has them."""
         if not self._hub.present(viewer):
             raise Refused("unknown-tab", "This tab is not connected to the console.", "Load the page again.")
         self._chores.cancel("away")
+        self._chores.cancel("vacant")
         old, self._voice.speaker = self._voice.speaker, None
-        self._update(owner=viewer, recording=False)
+        self._update(owner=viewer, vacant=False, recording=False)
         if old is not None:
             await old.dismiss()
 
@@ -170,23 +180,24 @@ class Call:
 
     async def change_session(self, changes: dict[str, Any]) -> None:
         """Change settings now and for later calls. Raises ValueError for settings that do not exist."""
-        before, self._settings = self._settings, session_settings.change(self._settings, changes)
-        mode = session_settings.mode_of(self._settings)
-        self._show_session()
+        before = self._panel.mode
+        fields = self._panel.change(changes)
+        mode = self._panel.mode
         self._update(mode=mode, recording=self._state.recording and mode == "manual")
-        fields = session_settings.changed(before, self._settings)
+        self._settle_refusals()
         if self._line is None or self._state.state != "connected" or not fields:
             return
-        if mode == "manual" and session_settings.mode_of(before) == "vad":
+        if mode == "manual" and before == "vad":
             await self._line.clear_input()
             self._update(user_speaking=False)
-        await self._line.update(session_settings.to_session(self._settings, only=fields))
+        await self._line.update(session_settings.to_session(self._panel.wanted, only=fields))
 
     def set_upstream(self, upstream: Upstream) -> None:
         """Who answers the next call."""
         if self._state.state in ("connecting", "connected"):
             raise Refused("in-call", "A call is under way.", "Disconnect first.")
         self._upstream = upstream
+        self.notices.solved("upstream", "upstream-again", "engine", self._state.reason_code)
         self._show_upstream()
 
     def set_budget(self, usd: float | None) -> None:
@@ -227,10 +238,22 @@ class Call:
         """A tab is gone; a call without its tab ends after a while, in which it may come back or another take over."""
         if name == self.owner and not self._hub.present(name) and self._state.state in ("connecting", "connected"):
             self._chores.after("away", AWAY_SECONDS, lambda: self._end_if_alone(name))
+            self._chores.after("vacant", VACANT_SECONDS, lambda: self._vacate(name))
+
+    def viewer_came(self, name: str) -> None:
+        """A tab follows the feed; its owner's name gives it the microphone back."""
+        if name == self.owner:
+            self._chores.cancel("away")
+            self._chores.cancel("vacant")
+            self._update(vacant=False)
+
+    async def _vacate(self, name: str) -> None:
+        if name == self.owner and not self._hub.present(name):
+            self._update(vacant=True)
 
     async def _end_if_alone(self, name: str) -> None:
         if name == self.owner and not self._hub.present(name):
-            await self.disconnect("its page was closed")
+            await self.disconnect("page-closed", "its page was closed")
 
     async def hear(self, seen: sound.PageFrame) -> None:
         """A frame of the page: sound, a report of what was heard, or the button."""
@@ -254,7 +277,7 @@ class Call:
                 await self._release(line)
             case sound.Played(samples, None):
                 for item_id in self._voice.heard(samples):
-                    self._show_item(item_id)
+                    self._pane.heard(item_id)
             case sound.Played(samples):
                 self._voice.settle(samples)
 
@@ -289,39 +312,45 @@ class Call:
             for cut in cuts:
                 await line.truncate(cut)
 
-        if self._trace is not None:
-            self._trace.note("heard", [msgspec.to_builtins(cut) for cut in cuts])
+        self._recording.note("heard", [msgspec.to_builtins(cut) for cut in cuts])
         self._chores.do(tell(), "truncate")
 
     # --- what the line tells ----------------------------------------------------------------------------------
 
     def frame_passed(self, by: By, frame: bytes | str, now_ms: int) -> None:
         """Record and show one frame."""
-        if self._trace is None:
-            return
-        try:
-            offset = self._trace.append(by, frame, now_ms)
-        except OSError as problem:
-            offset = -1
-            self.notices.add(
-                "recording", f"The session file cannot be written: {problem.strerror}", "Make room on the disk."
-            )
-        self.feed.record(frames.summarise(frame, by=by, t_ms=now_ms - self._trace.zero_ms, trace_offset=offset))
+        offset, t_ms = self._recording.frame(by, frame, now_ms), self._recording.since_begin(now_ms)
+        self.feed.record(frames.summarise(frame, by=by, t_ms=t_ms, trace_offset=offset))
+
+    def _unrecorded(self, problem: OSError) -> None:
+        step = "The call goes on without. See that there is room, and that --sessions names a folder to write to."
+        self.notices.add("recording", f"The session file cannot be written: {problem.strerror}", step)
 
     def session_in_force(self, effective: Settings) -> None:
         """The server has told its settings."""
-        self._effective = effective
-        self._show_session()
+        self._panel.take(effective)
+        self._settle_refusals()
 
-    def item_changed(self, item: ConversationItem | None) -> None:
-        """One item is different; None: items came, went or moved."""
-        if item is not None:
-            self._put(item)
-            return
-        items = self._items()
-        for known in items:
-            self._put(known)
-        self.feed.set_order(tuple(known.id for known in items))
+    def setting_refused(self, field: str, why: str) -> None:
+        """The server does not take a setting: told beside its field, and where the panel is not in sight too."""
+        self._panel.refuse(field, why)
+        self.notices.add("setting", why, "The field in the session panel says more.")
+
+    def _settle_refusals(self) -> None:
+        if not self._panel.refused:
+            self.notices.solved("setting")
+
+    def transcribed(self) -> None:
+        """The recognizer works."""
+        self.notices.solved(*item_views.PROBLEMS.values(), "transcription")
+
+    def item_changed(self, item: ConversationItem) -> None:
+        """The item is new, or different now."""
+        self._pane.put(item)
+
+    def items_moved(self) -> None:
+        """Items came, went or changed places."""
+        self._pane.moved()
 
     def spoken(self, part: sound.PartKey, pcm: bytes) -> None:
         """Sound of the model."""
@@ -334,7 +363,7 @@ class Call:
     def user_speaks(self, speaking: bool) -> None:
         """The server's voice detection has heard the user begin or stop."""
         self._update(user_speaking=speaking)
-        if speaking and (self._effective is None or self._effective.interrupt_response is not False):
+        if speaking and self._panel.interrupts:
             self._voice.stop()
 
     def responding(self, active: bool) -> None:
@@ -343,54 +372,58 @@ class Call:
 
     def paid(self, response: Response) -> None:
         """A response is done: its usage goes on the bill; a spent budget ends the call with a goodbye."""
-        self._purse.add(response, model=self._line.model if self._line else "", local=self._upstream.kind == "embedded")
+        self._purse.add(response, self._upstream.priced_model)
+        if response.status == "completed":
+            self.notices.solved("response")
         self._show_money()
         if self._chores.due("farewell"):
             seconds = self._voice.pending_ms / 1000 + 0.5
-            self._chores.after("farewell", seconds, lambda: self.disconnect("the budget is spent"))
+            self._chores.after("farewell", seconds, self._end_of_money)
         elif self._purse.exhausted and self._line is not None:
             self.notices.add("budget", "The budget is spent; the call ends.", "Raise it and connect again.")
-            self._chores.after("farewell", FAREWELL_SECONDS, lambda: self.disconnect("the budget is spent"))
+            self._chores.after("farewell", FAREWELL_SECONDS, self._end_of_money)
             self._chores.do(self._line.farewell(), "farewell")
 
-    def failed(self, code: str, cause: str, step: str) -> None:
+    async def _end_of_money(self) -> None:
+        await self.disconnect("budget", "the budget is spent")
+
+    def failed(self, code: str, cause: str) -> None:
         """The server had a problem that the user should know of."""
-        self.notices.add(code, cause, step)
+        self.notices.add(code, cause, "")
 
     # --- the call itself --------------------------------------------------------------------------------------
 
     async def _hold(self, key: str | None) -> None:
-        reason = ""
+        reason = ("", "")
         try:
-            if self._trace is not None:
-                self._trace.close()
-            self._trace = new_trace(self._config.sessions, self._upstream)
-            self._line = Line(self._upstream, self, self._tools)
-            await self._line.open(self._embedded, key, self._settings)
-            self._update(
-                state="connected", started_unix_ms=time.time_ns() // 1_000_000, session_file=str(self._trace.path)
-            )
+            self._recording.begin(self._upstream)
+            self._line = self._pane.line = Line(self._upstream, self, self._tools)
+            await self._line.open(self._embedded, key, self._panel.wanted)
+            started = time.time_ns() // 1_000_000
+            self._update(state="connected", started_unix_ms=started, session_file=self._recording.path)
             await self._line.say(GREETING)
-            reason = str(await self._line.ended())
+            reason = self._closed(await self._line.ended())
         except asyncio.CancelledError:
             reason = self._why
         except TransportClosed as closed:
-            reason = str(closed)
-        except EngineError as problem:
-            reason = "could not connect"
-            self.notices.add("engine", f"{problem.engine}: {problem.reason}", problem.remedy)
+            reason = self._closed(closed)
         except (DuologueError, OSError) as problem:
-            reason = "could not connect"
-            again = getattr(problem, "retryable", False)
-            step = "Try again." if again else "Check the server's address, model and key."
-            self.notices.add("upstream", str(problem), step)
+            reason = ("no-connection", "could not connect")
+            why = of_failure(problem)
+            self.notices.add(why.code, why.cause, why.step)
         except Exception:
-            reason = "an error in the console"
+            reason = ("defect", "an error in the console")
             log.exception("the call ended by a defect")
         finally:
             await self._hang_up(reason)
 
-    async def _hang_up(self, reason: str) -> None:
+    def _closed(self, closed: TransportClosed) -> tuple[str, str]:
+        """The server has hung up: say so with the next step."""
+        why = of_closing(closed)
+        self.notices.add(why.code, why.told, why.step)
+        return why.code, why.cause
+
+    async def _hang_up(self, reason: tuple[str, str]) -> None:
         self._ending = True
         self._chores.close()
         self._voice.close()
@@ -399,9 +432,12 @@ class Call:
                 await self._line.close()
         except Exception:
             log.exception("the line could not be closed")
-        if self._trace is not None:
-            self._trace.close()
-        self._update(state="closed", reason=reason, recording=False, user_speaking=False, responding=False)
+        self._recording.close()
+        code, words = reason
+        self._update(
+            state="closed", reason=words, reason_code=code, recording=False, user_speaking=False, responding=False
+        )
+        self._pane.close()
 
     def _connected(self) -> Line:
         if self._line is None or self._state.state != "connected":
@@ -415,28 +451,6 @@ class Call:
         if before.state != self._state.state:
             log.info("call %d: %s -> %s %s", self._state.number, before.state, self._state.state, self._state.reason)
         self.feed.show("call", self._state)
-
-    def _items(self) -> list[ConversationItem]:
-        return [] if self._line is None else self._line.items
-
-    def _show_item(self, item_id: str) -> None:
-        item = next((item for item in self._items() if item.id == item_id), None)
-        if item is not None:
-            self._put(item)
-
-    def _put(self, item: ConversationItem) -> None:
-        transcribed = self._effective is None or self._effective.transcription_model is not None
-        self.feed.put_item(
-            item_views.view(
-                item,
-                heard_ms=self._voice.heard_ms(item.id),
-                received_ms=self._voice.received_ms(item.id),
-                transcribed=transcribed,
-            )
-        )
-
-    def _show_session(self) -> None:
-        self.feed.show("session", SessionView(wanted=self._settings, effective=self._effective))
 
     def _show_upstream(self) -> None:
         self.feed.show("upstream", self._upstream.view(has_key=bool(self._config.key())))

@@ -15,7 +15,7 @@ from duologue.console.views import By, EventBody
 
 SEARCHABLE_BYTES = 65_536
 """A filter reads at most this much of one event."""
-_SOUND_IN_DELTA = ("response.output_audio.delta", "response.audio.delta")
+SOUND_IN_DELTA = ("response.output_audio.delta", "response.audio.delta")
 _NOTE_CHARS = 60
 
 
@@ -53,7 +53,7 @@ def summarise(frame: bytes | str, *, by: By, t_ms: int, trace_offset: int) -> Lo
         seen = _peek.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         seen = _Peek(type=_type_of(data))
-    sound = bool(seen.audio) or seen.type in _SOUND_IN_DELTA
+    sound = bool(seen.audio) or seen.type in SOUND_IN_DELTA
     return LoggedEvent(
         t_ms=t_ms,
         by=by,
@@ -112,7 +112,7 @@ def _short(text: str) -> str:
 
 def _is_sound(key: str, value: Any, kind: str) -> bool:
     return (
-        isinstance(value, str) and len(value) > 64 and (key == "audio" or (key == "delta" and kind in _SOUND_IN_DELTA))
+        isinstance(value, str) and len(value) > 64 and (key == "audio" or (key == "delta" and kind in SOUND_IN_DELTA))
     )
 
 

@@ -6,7 +6,8 @@ from duologue.client.items import ConversationItem
 from duologue.console.sound import BYTES_PER_MS
 from duologue.console.views import ItemView, ToolCallView
 
-FINAL = ("completed", "incomplete")
+PROBLEMS = {"engine_crashed": "recognizer-crashed", "unsupported_language": "recognizer-language"}
+"""What the page has own words for, by the code of a failed transcription."""
 
 
 def view(item: ConversationItem, *, heard_ms: int, received_ms: int, transcribed: bool) -> ItemView:
@@ -19,6 +20,8 @@ def view(item: ConversationItem, *, heard_ms: int, received_ms: int, transcribed
     heard, unheard = (words, "") if item.cut_ms is None else divide(words, item.cut_ms, received_ms)
     tool = formatted.tool
     of_user = item.role == "user"
+    silent = of_user and item.spoken and not words
+    over = item.transcribed or item.transcription_error is not None
     return ItemView(
         id=item.id,
         kind=item.type,
@@ -26,14 +29,21 @@ def view(item: ConversationItem, *, heard_ms: int, received_ms: int, transcribed
         status=item.status or ("completed" if item.completed else "in_progress"),
         text=heard.strip(),
         unheard=unheard.strip(),
-        awaiting_transcript=of_user and item.spoken and not words and not item.transcription_error and transcribed,
+        awaiting_transcript=silent and not over and transcribed,
+        no_words=silent and item.transcribed,
         tool=None if tool is None else ToolCallView(name=tool.name, call_id=tool.call_id, arguments=tool.arguments),
         output=formatted.output,
         audio_ms=sum(part.audio_bytes for part in item.parts()) // BYTES_PER_MS if of_user else received_ms,
         heard_ms=0 if of_user else heard_ms,
         cut_ms=item.cut_ms,
         problem=item.transcription_error or "",
+        problem_code=problem_code(item.transcription_code) if item.transcription_error else "",
     )
+
+
+def problem_code(code: str) -> str:
+    """The page's name of what failed a transcription."""
+    return PROBLEMS.get(code, "transcription")
 
 
 def divide(words: str, cut_ms: int, whole_ms: int) -> tuple[str, str]:

@@ -9,11 +9,12 @@ import msgspec
 
 from duologue.client.client import RealtimeClient
 from duologue.client.items import ConversationItem
+from duologue.console import items
 from duologue.console import settings as session_settings
 from duologue.console.embedded import Embedded
 from duologue.console.sound import PartKey
 from duologue.console.tools import GET_WEATHER, SET_MEMORY, ConsoleTools
-from duologue.console.upstream import Upstream, with_model
+from duologue.console.upstream import Upstream, with_model, without_query
 from duologue.console.views import By, Settings
 from duologue.dialogue.playback import Truncation
 from duologue.errors import ConnectFailed, TransportClosed
@@ -24,6 +25,7 @@ from duologue.protocol.responses import Response
 from duologue.protocol.session import RealtimeSession
 
 _FAREWELL = "Say in one short sentence that the budget for this call is used up, and say goodbye."
+_FAREWELL_MARK = {"purpose": "farewell"}
 ANSWER_SECONDS = 15.0
 _HARMLESS = frozenset(("response_cancel_not_active", "conversation_already_has_active_response"))
 """Races that the protocol allows and nobody needs to act upon; they stay visible among the events."""
@@ -38,8 +40,11 @@ class Listener(Protocol):
     def session_in_force(self, effective: Settings) -> None:
         """The server told its settings."""
 
-    def item_changed(self, item: ConversationItem | None) -> None:
-        """The item is different now; None: items came, went or moved."""
+    def item_changed(self, item: ConversationItem) -> None:
+        """The item is new, or different now."""
+
+    def items_moved(self) -> None:
+        """Items came, went or changed places."""
 
     def spoken(self, part: PartKey, pcm: bytes) -> None:
         """Sound of the model."""
@@ -56,7 +61,13 @@ class Listener(Protocol):
     def paid(self, response: Response) -> None:
         """An answer is done; its usage is known."""
 
-    def failed(self, code: str, cause: str, step: str) -> None:
+    def setting_refused(self, field: str, why: str) -> None:
+        """The server does not take a setting."""
+
+    def transcribed(self) -> None:
+        """The words of an utterance are complete."""
+
+    def failed(self, code: str, cause: str) -> None:
         """The server reported a problem."""
 
 
@@ -64,7 +75,6 @@ class Line:
     """Opened with `open`, ended with `close`; `ended` says why it is over."""
 
     def __init__(self, upstream: Upstream, listener: Listener, tools: ConsoleTools) -> None:
-        self.model = upstream.effective_model
         self._upstream = upstream
         self._listener = listener
         self._tools = tools
@@ -79,13 +89,20 @@ class Line:
         """The conversation, in order."""
         return [] if self._client is None else self._client.conversation.items
 
+    def item(self, item_id: str) -> ConversationItem | None:
+        """An item by its id."""
+        return None if self._client is None else self._client.conversation.get_item(item_id)
+
     async def open(self, embedded: Embedded, key: str | None, wanted: Settings) -> None:
         """Connect and bring the settings into force. Raises ConnectFailed, EngineError, TransportClosed."""
-        if self._upstream.kind == "embedded":
-            client = RealtimeClient(transport=await embedded.open(self.model), sink=self)
+        upstream = self._upstream
+        if upstream.kind == "embedded":
+            client = RealtimeClient(transport=await embedded.open(upstream.effective_model), sink=self)
         else:
             # An empty key keeps the client from looking for one: only the console decides who gets it.
-            client = RealtimeClient(with_model(self._upstream.address, self.model), api_key=key or "", sink=self)
+            client = RealtimeClient(
+                with_model(upstream.address, upstream.effective_model), api_key=key or "", sink=self
+            )
         self._client = client
         client.realtime.on("server.*", self._on_event)
         client.realtime.on("close", self._on_close)
@@ -96,7 +113,8 @@ class Line:
         try:
             await client.wait_for_session_created(ANSWER_SECONDS)
         except TimeoutError:
-            raise ConnectFailed(self._upstream.address, "connected, but no session began", retryable=True) from None
+            address = without_query(self._upstream.address) or "the embedded server"
+            raise ConnectFailed(address, "connected, but no session began", retryable=True) from None
 
     async def ended(self) -> TransportClosed:
         """Wait until the connection is over."""
@@ -131,7 +149,7 @@ class Line:
 
     async def farewell(self) -> None:
         """Ask for a goodbye."""
-        await self._open.create_response(instructions=_FAREWELL, tool_choice="none")
+        await self._open.create_response(instructions=_FAREWELL, tool_choice="none", metadata=_FAREWELL_MARK)
 
     async def cancel(self) -> None:
         """Stop the answer that is being made, or about to be."""
@@ -157,7 +175,7 @@ class Line:
         """Remove an item from what is kept after the call."""
         if self._client is not None:
             self._client.conversation.apply(ev.ConversationItemDeleted(item_id=item_id))
-            self._listener.item_changed(None)
+            self._listener.items_moved()
 
     @property
     def _open(self) -> RealtimeClient:
@@ -198,10 +216,15 @@ class Line:
                 listener.responding(False)
                 listener.paid(response)
                 self._failure_of(response)
+            case ev.Error(error=error) if field := session_settings.field_of(error.param):
+                listener.setting_refused(field, error.message)
             case ev.Error(error=error) if error.code not in _HARMLESS:
-                listener.failed(error.code or error.type, error.message, "")
+                listener.failed(error.code or error.type, error.message)
+            case ev.InputAudioTranscriptionCompleted():
+                listener.transcribed()
             case ev.InputAudioTranscriptionFailed(error=error):
-                listener.failed("transcription", str(error.message or "The speech was not transcribed."), "")
+                words = str(error.message or "The speech was not transcribed.")
+                listener.failed(items.problem_code(str(error.code)), words)
             case _:
                 pass
         self._tell_items(event)
@@ -216,24 +239,36 @@ class Line:
             return
         error: Any = response.status_details.error
         message = getattr(error, "message", None)
-        self._listener.failed("response", message if isinstance(message, str) else "The answer failed.", "")
+        self._listener.failed("response", message if isinstance(message, str) else "The answer failed.")
 
     def _tell_items(self, event: ev.ServerEvent | UnknownEvent) -> None:
+        """Only the event's own item is looked at again, however long the conversation is."""
         match event:
             case (
-                ev.ConversationItemAdded()
-                | ev.ConversationItemCreated()
-                | ev.ConversationItemDone()
-                | ev.ConversationItemDeleted()
-                | ev.ResponseOutputItemAdded()
-                | ev.ResponseOutputItemDone()
+                ev.ConversationItemAdded(item=wire)
+                | ev.ConversationItemCreated(item=wire)
+                | ev.ConversationItemDone(item=wire)
+                | ev.ResponseOutputItemAdded(item=wire)
+                | ev.ResponseOutputItemDone(item=wire)
             ):
-                self._listener.item_changed(None)
+                self._tell_item(wire.id)
+                self._listener.items_moved()
+            case ev.ConversationItemDeleted():
+                self._listener.items_moved()
+            case ev.ConversationItemRetrieved(item=wire):
+                self._tell_item(wire.id)
             case _:
-                item_id = getattr(event, "item_id", None)
-                item = self._open.conversation.get_item(item_id) if isinstance(item_id, str) else None
-                if item is not None and item.placed:
-                    self._listener.item_changed(item)
+                self._tell_item(getattr(event, "item_id", None))
+
+    def _tell_item(self, item_id: object) -> None:
+        item = self.item(item_id) if isinstance(item_id, str) else None
+        if item is not None and item.placed:
+            self._listener.item_changed(item)
+
+
+def is_farewell(response: Response) -> bool:
+    """True for the answer to `farewell`; servers give the mark back."""
+    return isinstance(response.metadata, dict) and response.metadata.items() >= _FAREWELL_MARK.items()
 
 
 def _fields(session: RealtimeSession) -> dict[str, Any]:

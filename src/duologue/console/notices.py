@@ -5,11 +5,11 @@ from __future__ import annotations
 from duologue.console.feed import Feed
 from duologue.console.views import BannerView
 
-SHOWN = 4
+SHOWN = 3
 
 
 class Notices:
-    """At most four at a time; the same cause again replaces the older."""
+    """At most three at a time; the same problem again replaces the older, and what works again takes its banner away."""
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
@@ -20,8 +20,12 @@ class Notices:
     def add(self, code: str, cause: str, step: str) -> None:
         """Show a problem."""
         self._count += 1
-        others = [banner for banner in self._banners if banner.cause != cause]
+        others = [banner for banner in self._banners if code != banner.code and cause != banner.cause]
         self._show(tuple([*others, BannerView(id=self._count, code=code, cause=cause, step=step)][-SHOWN:]))
+
+    def solved(self, *codes: str) -> None:
+        """What these are about has just worked."""
+        self._show(tuple(banner for banner in self._banners if banner.code not in codes))
 
     def close(self, banner_id: int) -> None:
         """The user has read it."""

@@ -10,21 +10,20 @@ SHOWN_TURNS = 500
 
 
 class Purse:
-    """One call's. `budget_usd` None: no limit; an embedded server costs nothing, whatever it counts."""
+    """One call's. `budget_usd` None: no limit; a server on this machine costs nothing, whatever it counts."""
 
-    def __init__(self, budget_usd: float | None = None) -> None:
+    def __init__(self, budget_usd: float | None = None, *, local: bool = True) -> None:
         self.budget_usd = budget_usd
         self._turns: list[TurnCost] = []
         self._totals = Totals()
-        self._local = True
+        self._local = local
 
-    def add(self, response: Response, *, model: str, local: bool) -> None:
+    def add(self, response: Response, model: str) -> None:
         """Put a finished response on the bill; one without usage costs nothing that we know of."""
         usage = response.usage
         if usage is None:
             return
-        self._local = local
-        cost = Cost() if local else cost_of(usage, model, default_prices())
+        cost = Cost() if self._local else cost_of(usage, model, default_prices())
         self._totals = self._totals.plus(usage, cost)
         read = usage.input_token_details
         said = usage.output_token_details
@@ -38,7 +37,7 @@ class Purse:
             text_out=out.text_tokens,
             audio_out=out.audio_tokens,
             usd=cost.usd if cost else 0.0,
-            estimated=not local,
+            estimated=not self._local,
         )
         self._turns = [*self._turns, turn][-SHOWN_TURNS:]
 
@@ -48,7 +47,7 @@ class Purse:
         return self.budget_usd is not None and 0 < self._totals.usd >= self.budget_usd
 
     def view(self) -> MoneyView:
-        """For the page. Dollars come from a price table, hence estimates; $0 of the embedded server is none."""
+        """For the page. Dollars come from a price table, hence estimates; $0 of a server on this machine is none."""
         return MoneyView(
             turns=tuple(self._turns),
             tokens_in=self._totals.input_tokens,
@@ -56,5 +55,6 @@ class Purse:
             usd=self._totals.usd,
             estimated=bool(self._turns) and not self._local,
             known=self._totals.unpriced == 0,
+            local=self._local,
             budget_usd=self.budget_usd,
         )

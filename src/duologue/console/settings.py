@@ -52,6 +52,14 @@ _DETECTION_FIELDS = (
     "eagerness",
 )
 
+_WIRE_NAMES = {
+    "type": "detection",
+    "turn_detection": "detection",
+    "model": "transcription_model",
+    "transcription": "transcription_model",
+    "output_modalities": "modality",
+}
+
 
 def change(settings: Settings, changes: dict[str, Any]) -> Settings:
     """The settings with some fields replaced. Raises ValueError naming the field that is unknown or has a wrong type."""
@@ -94,6 +102,15 @@ def to_session(settings: Settings, *, only: frozenset[str] | None = None) -> Rea
 def changed(before: Settings, after: Settings) -> frozenset[str]:
     """Names of the fields that differ."""
     return frozenset(name for name in Settings.__struct_fields__ if getattr(before, name) != getattr(after, name))
+
+
+def field_of(param: str | None) -> str:
+    """The panel's field that an error's `param` is about (`session.audio.input.turn_detection.threshold`); empty if none."""
+    if param is None or not param.startswith("session."):
+        return ""
+    name = param.rpartition(".")[2].partition("[")[0]
+    field = _WIRE_NAMES.get(name, name)
+    return field if field in Settings.__struct_fields__ else ""
 
 
 def from_session(session: RealtimeSession) -> Settings:

@@ -101,6 +101,7 @@ class Tracks:
     def __init__(self) -> None:
         self._ledger = PlaybackLedger(1000 * SAMPLES_PER_MS)
         self._by_part: dict[PartKey, Track] = {}
+        self._parts_of: dict[str, list[PartKey]] = {}
         self._by_number: dict[int, Track] = {}
         self._numbers = 0
 
@@ -109,6 +110,7 @@ class Tracks:
         track = self._by_part.get(part)
         if track is None:
             track = self._by_part[part] = Track(0, part)
+            self._parts_of.setdefault(part[0], []).append(part)
             self._number(track)
         if not track.stopped:
             track.stopped = not self._ledger.received(*part, size_bytes // 2)
@@ -178,7 +180,15 @@ class Tracks:
 
     def heard_ms(self, item_id: str) -> int:
         """Milliseconds of an item that were heard, all its parts together."""
-        return sum(self._ledger.heard_ms(*part) for part in self._by_part if part[0] == item_id)
+        return sum(self._ledger.heard_ms(*part) for part in self._parts_of.get(item_id, ()))
+
+    def heard_bytes(self, part: PartKey) -> int:
+        """How much of a part was heard, in bytes of whole milliseconds."""
+        return self._ledger.heard_ms(*part) * BYTES_PER_MS
+
+    def to_come(self, part: PartKey) -> bool:
+        """True while sound of the part may still be played."""
+        return not self._by_part[part].stopped
 
     def _number(self, track: Track) -> None:
         self._numbers += 1

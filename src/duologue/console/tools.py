@@ -65,13 +65,15 @@ class ConsoleTools:
         view = WeatherView(lat=lat, lng=lng, location=place, temperature_c=None, wind_kmh=None, problem="")
         self._show((*self.places, view)[-SHOWN:])
         answer = await self._ask(lat, lng)
+        problem = answer.get("error", {})
         done = WeatherView(
             lat=lat,
             lng=lng,
             location=place,
             temperature_c=answer.get("temperature"),
             wind_kmh=answer.get("wind_speed"),
-            problem=answer.get("error", ""),
+            problem=problem.get("message", ""),
+            problem_code=problem.get("code", ""),
         )
         self._show(tuple(done if known is view else known for known in self.places))
         if "error" in answer:
@@ -101,8 +103,16 @@ class ConsoleTools:
             current = answer.json()["current"]
             return {"temperature": float(current["temperature_2m"]), "wind_speed": float(current["wind_speed_10m"])}
         except httpx.HTTPStatusError as refusal:
-            return {"error": f"the weather service answered with status {refusal.response.status_code}"}
+            return _problem(
+                "service_refused", f"the weather service answered with status {refusal.response.status_code}"
+            )
         except httpx.HTTPError:
-            return {"error": "the weather service cannot be reached: is this machine connected to a network?"}
+            return _problem(
+                "service_unreachable", "the weather service cannot be reached; is this machine connected to a network?"
+            )
         except (KeyError, TypeError, ValueError):
-            return {"error": "the weather service gave an answer that makes no sense"}
+            return _problem("service_nonsense", "the weather service gave an answer that makes no sense")
+
+
+def _problem(code: str, message: str) -> dict[str, Any]:
+    return {"error": {"code": code, "message": message}}

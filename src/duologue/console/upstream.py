@@ -10,13 +10,16 @@ from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
 from msgspec import Struct
 
+from duologue.access.origins import is_loopback
 from duologue.console.views import UpstreamView
 from duologue.errors import ConfigError
 
 Kind = Literal["embedded", "openai", "url"]
 OPENAI_URL = "wss://api.openai.com/v1/realtime"
 DEFAULT_MODEL = "gpt-realtime"
-EMBEDDED_MODEL = "duologue"
+LOCAL_MODEL = "duologue"
+"""Asked for where the server runs here: such a server has one model, and no provider's name fits it."""
+_HOSTED = ("openai.com", "azure.com")
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 
 
@@ -35,8 +38,26 @@ class Upstream(Struct, frozen=True, kw_only=True):
     @property
     def effective_model(self) -> str:
         """The model that is asked for: that of the option, of the address, or the usual one."""
-        in_url = parse_qs(urlsplit(self.url).query).get("model", [""])[0]
-        return self.model or in_url or (EMBEDDED_MODEL if self.kind == "embedded" else DEFAULT_MODEL)
+        return self._named_model or (LOCAL_MODEL if self.local else DEFAULT_MODEL)
+
+    @property
+    def local(self) -> bool:
+        """True if the server runs on this machine: it costs nothing."""
+        if self.kind != "url":
+            return self.kind == "embedded"
+        host = urlsplit(self.url).hostname or ""
+        return is_loopback(host) or host.endswith(".localhost")
+
+    @property
+    def priced_model(self) -> str:
+        """The model whose price counts; empty where nobody said which one answers, so that no price is made up."""
+        host = urlsplit(self.address).hostname or ""
+        hosted = any(host == name or host.endswith(f".{name}") for name in _HOSTED)
+        return self.effective_model if hosted else self._named_model
+
+    @property
+    def _named_model(self) -> str:
+        return self.model or parse_qs(urlsplit(self.url).query).get("model", [""])[0]
 
     def view(self, *, has_key: bool) -> UpstreamView:
         """What the page may know."""

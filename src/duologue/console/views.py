@@ -60,7 +60,7 @@ class ItemView(Struct, frozen=True, kw_only=True):
     """One item of the conversation.
 
     `heard_ms` of `audio_ms` have left the loudspeaker; `cut_ms` is set once the item was truncated there. `unheard` is
-    the part of the text that was generated but never reached the ear.
+    the part of the text that was generated but never reached the ear. `no_words`: speech in which none were heard.
     """
 
     id: str
@@ -70,12 +70,14 @@ class ItemView(Struct, frozen=True, kw_only=True):
     text: str
     unheard: str
     awaiting_transcript: bool
+    no_words: bool = False
     tool: ToolCallView | None
     output: str
     audio_ms: int
     heard_ms: int
     cut_ms: int | None
     problem: str
+    problem_code: str = ""
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -97,10 +99,14 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 class SessionView(Struct, frozen=True, kw_only=True):
-    """What was asked for, and what the server says is in force (None before the first `session.created`)."""
+    """What was asked for, and what the server says is in force (None before the first `session.created`).
+
+    `refused` tells by field why the server did not take what was asked for.
+    """
 
     wanted: Settings
     effective: Settings | None
+    refused: dict[str, str] = {}
 
 
 class UpstreamView(Struct, frozen=True, kw_only=True):
@@ -114,14 +120,19 @@ class UpstreamView(Struct, frozen=True, kw_only=True):
 
 
 class CallView(Struct, frozen=True, kw_only=True):
-    """The connection as it truly is. `owner` is the viewer that has the microphone, empty while nobody has it."""
+    """The connection as it truly is. `owner` is the viewer that has the microphone, empty while nobody has it.
+
+    `vacant`: the owner's tab is closed. `reason` says in words why a call ended, `reason_code` lets the page translate it.
+    """
 
     state: CallState = "idle"
     reason: str = ""
+    reason_code: str = ""
     number: int = 0
     started_unix_ms: int = 0
     mode: Mode = "manual"
     owner: str = ""
+    vacant: bool = False
     recording: bool = False
     user_speaking: bool = False
     responding: bool = False
@@ -142,7 +153,10 @@ class TurnCost(Struct, frozen=True, kw_only=True):
 
 
 class MoneyView(Struct, frozen=True, kw_only=True):
-    """The running bill of the call. `budget_usd` None: no limit. `known`: the model has a price in our table."""
+    """The running bill of the call. `budget_usd` None: no limit. `known`: the model has a price in our table.
+
+    `local`: the server runs here and costs nothing; its tokens are counts of its own and no provider's.
+    """
 
     turns: tuple[TurnCost, ...]
     tokens_in: int
@@ -150,6 +164,7 @@ class MoneyView(Struct, frozen=True, kw_only=True):
     usd: float
     estimated: bool
     known: bool
+    local: bool = False
     budget_usd: float | None
 
 
@@ -162,6 +177,7 @@ class WeatherView(Struct, frozen=True, kw_only=True):
     temperature_c: float | None
     wind_kmh: float | None
     problem: str
+    problem_code: str = ""
 
 
 class BannerView(Struct, frozen=True, kw_only=True):

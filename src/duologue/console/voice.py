@@ -1,4 +1,7 @@
-"""The model's voice on its way to the ear: kept, sent to the page that has the loudspeaker, stopped, and accounted for."""
+"""The model's voice on its way to the ear: sent to the page that has the loudspeaker, stopped, and accounted for.
+
+Sound is kept until it is heard, for a page that takes over; what was heard is in the conversation and the session file.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,9 @@ class Voice:
     def __init__(self, cut: Callable[[list[Truncation]], None]) -> None:
         self._cut = cut
         self._tracks = sound.Tracks()
-        self._sound: dict[sound.PartKey, bytearray] = {}
+        self._unheard: dict[sound.PartKey, bytearray] = {}
+        self._received: dict[sound.PartKey, int] = {}
+        self._received_of: dict[str, int] = {}
         self._requests = 0
         self._waiting: asyncio.TimerHandle | None = None
         self.speaker: Speaker | None = None
@@ -34,19 +39,24 @@ class Voice:
         """Of an item."""
         return self._tracks.heard_ms(item_id)
 
-    def received(self, item_id: str) -> bytes:
-        """All sound of an item that the model sent, PCM16 at 24 kHz."""
-        return b"".join(bytes(pcm) for (owner, _), pcm in sorted(self._sound.items()) if owner == item_id)
+    @property
+    def kept_bytes(self) -> int:
+        """Sound that is kept because it may still be played."""
+        return sum(len(pcm) for pcm in self._unheard.values())
 
     def received_ms(self, item_id: str) -> int:
-        """The length of it."""
-        return sum(len(pcm) for (owner, _), pcm in self._sound.items() if owner == item_id) // sound.BYTES_PER_MS
+        """The length of all sound of an item that the model sent."""
+        return self._received_of.get(item_id, 0) // sound.BYTES_PER_MS
 
     def say(self, part: sound.PartKey, pcm: bytes) -> None:
-        """More sound came in; what comes after a stop is kept but not played."""
-        self._sound.setdefault(part, bytearray()).extend(pcm)
+        """More sound came in; what comes after a stop is counted but not played."""
+        self._received[part] = self._received.get(part, 0) + len(pcm)
+        self._received_of[part[0]] = self._received_of.get(part[0], 0) + len(pcm)
         track = self._tracks.receive(part, len(pcm))
-        if self.speaker is not None and not track.stopped:
+        if track.stopped:
+            return
+        self._unheard.setdefault(part, bytearray()).extend(pcm)
+        if self.speaker is not None:
             self.speaker.send(sound.sound_frame(track.number, pcm))
 
     def said_all(self, part: sound.PartKey) -> None:
@@ -59,7 +69,7 @@ class Voice:
         """A page can play now: it gets what was not heard yet."""
         self.speaker = speaker
         for track in self._tracks.resume():
-            rest = bytes(self._sound[track.part])[2 * track.base :]
+            rest = bytes(self._unheard.get(track.part, b""))  # it begins at `track.base`
             for start in range(0, len(rest), _PIECE_BYTES):
                 speaker.send(sound.sound_frame(track.number, rest[start : start + _PIECE_BYTES]))
             if track.ended:
@@ -67,11 +77,15 @@ class Voice:
 
     def heard(self, samples: dict[int, int]) -> set[str]:
         """A report of the page; returns the items it was news about."""
-        return {track.part[0] for track in self._tracks.heard(samples)}
+        news = {track.part[0] for track in self._tracks.heard(samples)}
+        self._forget_heard()
+        return news
 
     def stop(self, *, page_knows: bool = False) -> None:
         """The user talks: silence now, and an account of what was heard. `page_knows`: the page has stopped by itself."""
-        if not self._tracks.stop() or self._waiting is not None:
+        stopped = self._tracks.stop()
+        self._forget_heard()
+        if not stopped or self._waiting is not None:
             return
         if self.speaker is None:
             self.settle({})
@@ -84,7 +98,9 @@ class Voice:
     def settle(self, samples: dict[int, int]) -> None:
         """The page is silent, with these counts (or has not answered in time: the last report counts)."""
         self.close()
-        if cuts := self._tracks.settle(samples):
+        cuts = self._tracks.settle(samples)
+        self._forget_heard()
+        if cuts:
             self._cut(cuts)
 
     def close(self) -> None:
@@ -92,3 +108,10 @@ class Voice:
         if self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None
+
+    def _forget_heard(self) -> None:
+        for part, pcm in list(self._unheard.items()):
+            begins = self._received[part] - len(pcm)
+            del pcm[: max(0, self._tracks.heard_bytes(part) - begins)]
+            if not pcm or not self._tracks.to_come(part):
+                del self._unheard[part]

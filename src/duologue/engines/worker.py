@@ -19,6 +19,10 @@ _START_SECONDS = 30
 _CLOSE_SECONDS = 1
 _MAX_UNSENT_BYTES = 8 * 1024 * 1024
 _MAX_ANSWERS = 4_096
+_PIECE_BYTES = 65_536
+_KEPT_BYTES = 2_000
+_ENDED = "its process ended in the middle of the work"
+_AGAIN = "It is started again by itself: try once more."
 
 
 class Call:
@@ -106,7 +110,7 @@ class Worker:
         await self.start()
         call = self.begin(body)
         if call is None:
-            raise EngineError(self.name, "the worker process ended", code="engine_crashed", retryable=True)
+            raise EngineError(self.name, f"{_ENDED}.", code="engine_crashed", remedy=_AGAIN, retryable=True)
         return call
 
     def begin(self, body: bytes) -> Call | None:
@@ -200,8 +204,9 @@ class Worker:
         if self._complaints:
             await asyncio.wait([self._complaints], timeout=0.2)
         words = f": {self._last_words}" if self._last_words else ""
-        reason = "the engine was closed" if self._closed else f"the worker process ended with {status}{words}"
-        error = EngineError(self.name, reason, code="engine_crashed", retryable=not self._closed)
+        reason = "the engine was closed." if self._closed else f"{_ENDED} ({_how(status)}{words})."
+        remedy = "" if self._closed else _AGAIN
+        error = EngineError(self.name, reason, code="engine_crashed", remedy=remedy, retryable=not self._closed)
         if not ready.done():
             ready.set_exception(error)
         calls, self._calls = list(self._calls.values()), {}
@@ -211,8 +216,12 @@ class Worker:
     async def _listen(self, process: Process) -> None:
         """Keep the last line that the child complained with."""
         assert process.stderr
-        with contextlib.suppress(ValueError):  # A line beyond 64 KiB is no complaint.
-            async for line in process.stderr:
+        rest = b""
+        # In pieces, not lines: a line of any length must not end the reading, or the child would block on a full pipe.
+        while piece := await process.stderr.read(_PIECE_BYTES):
+            *lines, rest = (rest + piece).split(b"\n")
+            rest = rest[:_KEPT_BYTES]
+            for line in (*lines, rest):
                 self._last_words = line.decode(errors="replace").strip()[:300] or self._last_words
 
     async def _reap(self) -> None:
@@ -230,3 +239,7 @@ class Worker:
         complaints.cancel()
         await asyncio.wait([complaints])
         self._process = self._reader = self._complaints = None
+
+
+def _how(status: int) -> str:
+    return f"signal {-status}" if status < 0 else f"exit status {status}"

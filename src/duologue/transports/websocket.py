@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus, InvalidURI
 from websockets.typing import Subprotocol
 
 from duologue.errors import ConnectFailed, TransportClosed
@@ -110,6 +110,11 @@ async def connect(
         raise ConnectFailed(shown, f"the address is not usable: {problem}") from None
     except TimeoutError:
         raise ConnectFailed(shown, f"no answer within {timeout_s:g} s", retryable=True) from None
+    except InvalidMessage as problem:
+        if not isinstance(problem.__cause__, EOFError | OSError):
+            raise ConnectFailed(shown, f"the server does not speak WebSocket properly: {problem}") from None
+        reason = "the server closed the connection before it answered: it may be starting or stopping"
+        raise ConnectFailed(shown, reason, retryable=True) from None
     except InvalidHandshake as problem:
         raise ConnectFailed(shown, f"the server does not speak WebSocket properly: {problem}") from None
     except (OSError, EOFError, asyncio.IncompleteReadError) as problem:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from duologue.engines.scripted.schema import Slot
+from duologue.engines.scripted.schema import Slot, Tool
 from duologue.engines.scripted.values import spoken_choice
 from duologue.engines.scripted.words import join_words, word_set
 
@@ -10,8 +10,20 @@ _COUNTED = word_set("people guests persons seats tickets nights days hours minut
 _MAX_CHOICES = 6
 
 
-def ask(slot: Slot, language: str = "en") -> str:
-    """A question for the slot's value."""
+_STORED = {
+    ("key", "en"): "What should I remember?",
+    ("key", "ko"): "무엇을 기억할까요?",
+    ("value", "en"): "And what should I note about it?",
+    ("value", "ko"): "그것에 대해 무엇을 적어 둘까요?",
+}
+
+
+def ask(slot: Slot, language: str = "en", tool: Tool | None = None) -> str:
+    """A question for the slot's value; of a `tool` that stores, in words that need no key."""
+    if tool is not None and tool.key is not None and tool.value is not None:
+        part = {tool.key.name: "key", tool.value.name: "value"}.get(slot.name, "")
+        if stored := _STORED.get((part, language)):
+            return stored
     return _korean(slot) if language == "ko" else _english(slot)
 
 

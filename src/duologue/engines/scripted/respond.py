@@ -201,8 +201,10 @@ def _understand_turn(
 
 def _question(frames: Sequence[Frame]) -> list[str]:
     """The question that `frames` raise, in each language; empty where nothing is missing."""
-    slot = next((frame.missing[0] for frame in frames if frame.missing), None)
-    return [questions.ask(slot, language) for language in ("en", "ko")] if slot is not None else []
+    wanting = next((frame for frame in frames if frame.missing), None)
+    if wanting is None:
+        return []
+    return [questions.ask(wanting.missing[0], language, wanting.tool) for language in ("en", "ko")]
 
 
 def _ask_or_call(talk: _Talk, frames: Sequence[Frame]) -> Plan:
@@ -214,8 +216,8 @@ def _ask_or_call(talk: _Talk, frames: Sequence[Frame]) -> Plan:
 
 
 def _ask(talk: _Talk, frames: Sequence[Frame]) -> str:
-    slot = next((frame.missing[0] for frame in frames if frame.missing), None)
-    return questions.ask(slot, talk.language) if slot is not None else ""
+    wanting = next((frame for frame in frames if frame.missing), None)
+    return "" if wanting is None else questions.ask(wanting.missing[0], talk.language, wanting.tool)
 
 
 def _call(frame: Frame) -> Call:

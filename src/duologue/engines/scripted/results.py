@@ -36,6 +36,16 @@ _KOREAN_KEYS = {
     "location": "위치", "name": "이름", "condition": "상태", "apparent temperature": "체감 온도",
 }  # fmt: skip
 
+_KOREAN_REASONS = {
+    "service_unreachable": "서비스에 연결할 수 없습니다. 네트워크 연결을 확인해 주세요",
+    "service_refused": "서비스가 요청을 거절했습니다",
+    "service_nonsense": "서비스의 답을 이해할 수 없습니다",
+    "timeout": "제때 답이 오지 않았습니다",
+    "not_found": "찾지 못했습니다",
+    "rate_limit_exceeded": "요청이 너무 많습니다. 잠시 후 다시 시도해 주세요",
+}
+"""What a tool's `error.code` says, where the answer is in Korean and the tool's message is not."""
+
 
 def spoken_units(text: str, language: str = "en") -> str:
     """The text with signs such as ° and km/h written out."""
@@ -49,13 +59,10 @@ def speak(output: str, *, tool: str, arguments: str, language: str = "en") -> st
     value = _json(output)
     given = _json(arguments)
     given = given if isinstance(given, dict) else {}
-    failure = _failure(value)
+    failure = _failure(value, language)
     what = " ".join(split_name(tool)) or ("그 작업" if language == "ko" else "that")
     if failure is not None:
-        reason = spoken_units(failure, language).rstrip(".")
-        if language == "ko":
-            return f"죄송합니다. {what} 도구가 실패했습니다: {reason}."
-        return f"Sorry, {what} failed: {reason}."
+        return _sorry(what, spoken_units(failure, language).rstrip(" .:"), language)
     if _says_only_done(value):
         return _done(what, given, language)
     if isinstance(value, dict):
@@ -71,6 +78,15 @@ def speak(output: str, *, tool: str, arguments: str, language: str = "en") -> st
     if not facts:
         return _done(what, given, language)
     return _sentence(_compose(facts[:_MAX_FACTS], place, language))
+
+
+def _sorry(what: str, reason: str, language: str) -> str:
+    opening = f"죄송합니다. {what} 도구가 실패했습니다" if language == "ko" else f"Sorry, {what} failed"
+    if not reason:
+        return f"{opening}."
+    if ":" in reason:  # a second colon would not be understood when spoken
+        return f"{opening}. {_sentence(reason)}"
+    return f"{opening}: {reason}" + ("" if reason[-1] in "?!…" else ".")
 
 
 def _compose(facts: list[tuple[str, str]], place: str, language: str) -> str:
@@ -92,12 +108,14 @@ def _json(text: str) -> Any:
         return text
 
 
-def _failure(value: Any) -> str | None:
+def _failure(value: Any, language: str) -> str | None:
     if not isinstance(value, dict):
         return None
     for key in _ERRORS:
         if value.get(key):
-            return _reason(value[key])
+            code = value[key].get("code") if isinstance(value[key], dict) else None
+            known = _KOREAN_REASONS.get(code) if language == "ko" and isinstance(code, str) else None
+            return known or _reason(value[key])
     if value.get("ok") is False or value.get("success") is False:
         return _reason(value.get("message") or value.get("reason") or "it gave no reason")
     return None

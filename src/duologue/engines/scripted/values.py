@@ -56,12 +56,12 @@ _FACTS = tuple(
         (r"\bi work (?:as an?|as|at|for) (?P<value>.+)", "work"),
         (r"\bi (?:really )?(?:like|love) (?P<value>.+)", "likes"),
         (r"\bi prefer (?P<value>.+)", "preference"),
-        (r"(?:내|제) 이름은 (?P<value>\S+?)(?:이야|야|이에요|예요|입니다|라고 해|이라고 해)?(?:[.!\s]|$)", "name"),
+        (r"(?:내|제) 이름은 (?P<value>\S+?)(?:이야|야|이에요|예요|입니다|이?라고(?: \S+)*)?(?:[.!\s]|$)", "name"),
         (r"(?:나는|저는) (?P<value>\S+?)(?:에) 살아", "home"),
     )
 )
 _KOREAN_PAIR = re.compile(
-    r"(?:내|제)(?:가)? (?P<key>.+?)(?:은|는) (?P<value>.+?)(?:이야|야|이에요|예요|입니다)(?:[.!\s]|$)"
+    r"(?:내|제)(?:가)? (?P<key>.+?)(?:은|는) (?P<value>.+?)(?:이야|야|이에요|예요|입니다|이?라고)(?:[.!\s]|$)"
 )
 _KOREAN_KEYS = {"이름": "name", "나이": "age", "생일": "birthday", "좋아하는 색": "favorite color", "직업": "job"}
 _STORES = re.compile(rf"\b{_STORE}\b|기억|저장", re.IGNORECASE)

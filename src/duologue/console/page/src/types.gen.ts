@@ -41,7 +41,7 @@ export interface ToolCallView {
 /** One item of the conversation.
  *
  * `heard_ms` of `audio_ms` have left the loudspeaker; `cut_ms` is set once the item was truncated there. `unheard` is
- * the part of the text that was generated but never reached the ear.
+ * the part of the text that was generated but never reached the ear. `no_words`: speech in which none were heard.
  */
 export interface ItemView {
   id: string;
@@ -51,12 +51,14 @@ export interface ItemView {
   text: string;
   unheard: string;
   awaiting_transcript: boolean;
+  no_words: boolean;
   tool: ToolCallView | null;
   output: string;
   audio_ms: number;
   heard_ms: number;
   cut_ms: number | null;
   problem: string;
+  problem_code: string;
 }
 
 /** The part of the session that the panel edits, flat. None means "not told" in the effective column. */
@@ -76,10 +78,14 @@ export interface Settings {
   language: string | null;
 }
 
-/** What was asked for, and what the server says is in force (None before the first `session.created`). */
+/** What was asked for, and what the server says is in force (None before the first `session.created`).
+ *
+ * `refused` tells by field why the server did not take what was asked for.
+ */
 export interface SessionView {
   wanted: Settings;
   effective: Settings | null;
+  refused: Record<string, string>;
 }
 
 /** Who answers. `label` never holds a key; `has_key` only says whether this process has one for OpenAI. */
@@ -91,14 +97,19 @@ export interface UpstreamView {
   has_key: boolean;
 }
 
-/** The connection as it truly is. `owner` is the viewer that has the microphone, empty while nobody has it. */
+/** The connection as it truly is. `owner` is the viewer that has the microphone, empty while nobody has it.
+ *
+ * `vacant`: the owner's tab is closed. `reason` says in words why a call ended, `reason_code` lets the page translate it.
+ */
 export interface CallView {
   state: "idle" | "connecting" | "connected" | "closed";
   reason: string;
+  reason_code: string;
   number: number;
   started_unix_ms: number;
   mode: "manual" | "vad";
   owner: string;
+  vacant: boolean;
   recording: boolean;
   user_speaking: boolean;
   responding: boolean;
@@ -117,7 +128,10 @@ export interface TurnCost {
   estimated: boolean;
 }
 
-/** The running bill of the call. `budget_usd` None: no limit. `known`: the model has a price in our table. */
+/** The running bill of the call. `budget_usd` None: no limit. `known`: the model has a price in our table.
+ *
+ * `local`: the server runs here and costs nothing; its tokens are counts of its own and no provider's.
+ */
 export interface MoneyView {
   turns: TurnCost[];
   tokens_in: number;
@@ -125,6 +139,7 @@ export interface MoneyView {
   usd: number;
   estimated: boolean;
   known: boolean;
+  local: boolean;
   budget_usd: number | null;
 }
 
@@ -136,6 +151,7 @@ export interface WeatherView {
   temperature_c: number | null;
   wind_kmh: number | null;
   problem: string;
+  problem_code: string;
 }
 
 /** Something the user should know: `cause` in plain words, `step` what to do next. `code` lets the page translate. */
