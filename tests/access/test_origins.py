@@ -30,6 +30,14 @@ def test_other_names_are_not(host: str) -> None:
     assert not LOCAL.host_allowed(host)
 
 
+@pytest.mark.parametrize("bind", ["127.0.0.2", "::1", "localhost"])
+def test_the_bound_address_is_known_too(bind: str) -> None:
+    gate = Gate(bind=bind, port=3000, secret="s3cret")
+    assert gate.host_allowed(f"[{bind}]:3000" if ":" in bind else f"{bind}:3000")
+    assert gate.host_allowed("localhost:3000")
+    assert not gate.host_allowed("127.0.0.3:3000")
+
+
 def test_port_may_be_left_out_only_where_it_is_the_default() -> None:
     assert Gate(bind="127.0.0.1", port=80, secret="s").host_allowed("localhost")
 

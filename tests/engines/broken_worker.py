@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
@@ -24,6 +25,12 @@ def main() -> None:
                     time.sleep(0.01)
             if body == b"print":
                 print("noise on the pipe")
+            if body == b"shout":
+                print("x" * 300_000, file=sys.stderr)
+                print("last words", file=sys.stderr)
+            if body == b"exit":
+                sys.stderr.flush()
+                os._exit(3)
             inbox.send(call, DATA, body)
             inbox.send(call, END)
 

@@ -85,3 +85,18 @@ def test_failure_names_the_option() -> None:
 
 def test_nothing_said_asks_nobody() -> None:
     assert asyncio.run(transcribe("http://127.0.0.1:9/v1", b"")) == [Transcript(text="")]
+
+
+def test_an_utterance_too_long_for_one_upload_fails_at_once_and_keeps_nothing() -> None:
+    async def run() -> None:
+        engine = HttpStt("http://127.0.0.1:9/v1", "whisper")
+        utterance = engine.open(SttSettings())
+        for _ in range(27):
+            utterance.feed(bytes(1024 * 1024))
+        assert len(utterance._sound) == 0
+        with pytest.raises(EngineError) as failed:  # without finish: there is nothing to wait for
+            await anext(aiter(utterance.results()))
+        assert failed.value.code == "audio_too_long"
+        await engine.close()
+
+    asyncio.run(asyncio.wait_for(run(), 10))

@@ -8,12 +8,16 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
 from duologue.audio.pcm16 import silence
+from duologue.audio.resample import Resampler
 from duologue.engines.base import SpeechHints, SttSettings, Transcript
-from duologue.engines.pocketsphinx import PocketsphinxStt
+from duologue.engines.framing import DATA, END, Frame
+from duologue.engines.pocketsphinx import PocketsphinxStt, _wanted
+from duologue.engines.worker import Worker
 from duologue.errors import EngineError
 
 pytest.importorskip("pocketsphinx")
@@ -53,6 +57,18 @@ SPOKEN = {
     "count_to_twenty": "count to twenty",
     "seven_times_eight": "what is seven times eight",
 }
+
+
+class Watched(asyncio.Queue[Frame | EngineError]):
+    """Notes what is put into it."""
+
+    def __init__(self, kinds: list[int]) -> None:
+        super().__init__()
+        self._kinds = kinds
+
+    def put_nowait(self, item: Frame | EngineError) -> None:
+        if isinstance(item, Frame):
+            self._kinds.append(item.kind)
 
 
 @asynccontextmanager
@@ -126,13 +142,18 @@ def test_the_answer_comes_soon_after_the_end(clip: Clip) -> None:
         async with recognizer() as engine:
             await heard(engine, clip("hello"))  # The grammar is compiled with the first utterance.
             utterance = engine.open(SttSettings(hints=HINTS))
+
+            async def listen() -> list[str]:
+                return [result.text async for result in utterance.results()]
+
+            listening = asyncio.create_task(listen(), name="listen")
             sound = clip("weather_in_paris")
             for at in range(0, len(sound), 3_840):
                 utterance.feed(sound[at : at + 3_840])
                 await asyncio.sleep(0.02)  # Four times as fast as speech.
             started = time.perf_counter()
             utterance.finish()
-            assert [result.text async for result in utterance.results()] == ["what is the weather in paris"]
+            assert await listening == ["what is the weather in paris"]
             assert time.perf_counter() - started < 0.5
 
     asyncio.run(check())
@@ -157,8 +178,10 @@ def test_a_killed_worker_fails_the_utterance_and_the_next_one_works(clip: Clip) 
 def test_an_abandoned_utterance_keeps_nothing(clip: Clip) -> None:
     async def check() -> None:
         async with recognizer() as engine:
-            for _ in range(40):
-                engine.open(SttSettings(hints=HINTS)).feed(silence(100))
+            kept = [engine.open(SttSettings(hints=HINTS)) for _ in range(40)]
+            for utterance in kept:
+                utterance.feed(silence(100))
+            assert engine._workers[0].load == 0  # nobody listens: the worker knows nothing of them
             utterance = engine.open(SttSettings(hints=HINTS))
             waiting = asyncio.ensure_future(anext(aiter(utterance.results())))
             await asyncio.sleep(0)
@@ -167,6 +190,36 @@ def test_an_abandoned_utterance_keeps_nothing(clip: Clip) -> None:
                 await waiting
             assert (await heard(engine, clip("stop"))).text == "stop"
             assert engine._workers[0].load == 0
+
+    asyncio.run(check())
+
+
+@pytest.mark.parametrize("hints", [SpeechHints(), HINTS], ids=["language model", "grammar"])
+def test_a_failed_utterance_leaves_nothing_in_the_worker(clip: Clip, hints: SpeechHints) -> None:
+    sound = Resampler(24_000, 16_000).feed(clip("out_of_grammar_ship"))
+
+    async def check() -> None:
+        worker = Worker("pocketsphinx", "duologue.engines.pocketsphinx_worker")
+        try:
+            for _ in range(3):
+                call = await worker.call(_wanted(hints))
+                call.send(DATA, sound)
+                call.send(END)
+                call.send(END)  # its decoders have ended: the second end fails
+                with pytest.raises(EngineError) as failed:
+                    _ = [answer async for answer in call.data()]
+                assert failed.value.code == "engine_failed"
+                frames: list[int] = []
+                call.answers = Watched(frames)
+                worker._calls[call.number] = call  # what the worker still says of it would arrive here
+                other = await worker.call(_wanted(SpeechHints()))
+                other.send(DATA, sound)
+                other.send(END)
+                assert len([answer async for answer in other.data()]) == 1
+                assert frames == []
+                del worker._calls[call.number]
+        finally:
+            await worker.close()
 
     asyncio.run(check())
 
@@ -191,3 +244,45 @@ def test_a_missing_package_is_said_at_start(monkeypatch: pytest.MonkeyPatch) -> 
         asyncio.run(PocketsphinxStt().start())
     assert missing.value.code == "engine_missing"
     assert "--stt-url" in str(missing.value)
+
+
+def test_what_was_said_so_far_is_told_when_asked(clip: Clip) -> None:
+    async def check() -> None:
+        async with recognizer() as engine:
+            utterance = engine.open(SttSettings(hints=HINTS))
+            results = asyncio.create_task(_last(utterance.results()), name="results")
+            sound = clip("weather_in_paris") + bytes(9_600)
+            cut = 48 * 1_160 + 48 * 300 - 48 * 224  # the clip has 300 ms of silence in front, the voice 224 of its own
+            utterance.feed(sound[:cut] + bytes(9_600))
+            async with asyncio.timeout(10):
+                assert await utterance.so_far() == "what is the weather in"
+            utterance.feed(sound[cut:])
+            async with asyncio.timeout(10):
+                assert await utterance.so_far() == "what is the weather in paris"
+            utterance.finish()
+            assert await utterance.so_far() is None
+            assert (await results).text == "what is the weather in paris"
+
+    asyncio.run(check())
+
+
+def test_who_asks_a_worker_that_dies_gets_no_answer_and_does_not_hang(clip: Clip) -> None:
+    async def check() -> None:
+        async with recognizer() as engine:
+            utterance = engine.open(SttSettings(hints=HINTS))
+            results = asyncio.create_task(_last(utterance.results()), name="results")
+            utterance.feed(clip("weather_in_paris"))
+            os.kill(engine.worker_pids[0], signal.SIGSTOP)
+            asked = asyncio.create_task(utterance.so_far(), name="asked")
+            await asyncio.sleep(0)
+            os.kill(engine.worker_pids[0], signal.SIGKILL)
+            async with asyncio.timeout(10):
+                assert await asked is None
+                with pytest.raises(EngineError):
+                    await results
+
+    asyncio.run(check())
+
+
+async def _last(results: AsyncIterator[Any]) -> Any:
+    return [result async for result in results][-1]

@@ -33,6 +33,16 @@ def test_what_cannot_be_made_says_why(name: str, options: dict[str, object], say
         create("vad", name, **options)
 
 
+class Broken:
+    def __init__(self, level: int = 0) -> None:
+        raise TypeError("a defect of its own")
+
+
+def test_a_defect_inside_a_factory_is_not_taken_for_wrong_options() -> None:
+    with pytest.raises(TypeError, match="a defect of its own"):
+        create("vad", f"{__name__}:Broken", level=1)
+
+
 def test_nothing_is_imported_before_it_is_asked_for() -> None:
     import subprocess
 

@@ -81,6 +81,17 @@ def test_printing_does_not_disturb_the_pipe() -> None:
     asyncio.run(check())
 
 
+def test_a_complaint_of_any_length_is_read_and_the_last_line_is_told() -> None:
+    async def check() -> None:
+        async with echo() as worker:
+            assert await ask(worker, b"shout") == [b"shout"]  # a full pipe would stop it here
+            assert await ask(worker, b"shout") == [b"shout"]
+            with pytest.raises(EngineError, match="last words"):
+                await ask(worker, b"exit")
+
+    asyncio.run(check())
+
+
 def test_abort_reaches_a_busy_worker() -> None:
     async def check() -> None:
         async with echo() as worker:

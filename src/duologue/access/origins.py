@@ -39,13 +39,15 @@ class Gate(Struct, frozen=True, kw_only=True):
     def host_allowed(self, host: str) -> bool:
         """True if the `Host` header is one that a browser sends when it was given this server's address.
 
-        Bound to loopback, only loopback names count. Bound elsewhere the name cannot be known (a machine has many);
-        there the cookie, which a browser keeps per host, does the work and the port is all that is compared.
+        Bound to loopback, only the usual loopback names and the bound address count. Bound elsewhere the name cannot be
+        known (a machine has many); there the cookie, which a browser keeps per host, does the work and the port is all
+        that is compared.
         """
         name, port = _split_host(host)
         if not name or (port or self._default_port) != self.port:
             return False
-        return not is_loopback(self.bind) or name.lower() in LOOPBACK_NAMES
+        own = name.lower().strip("[]") == self.bind.strip("[]")
+        return own or not is_loopback(self.bind) or name.lower() in LOOPBACK_NAMES
 
     def origin_allowed(self, origin: str, host: str) -> bool:
         """True if `origin` is the page that this server itself served under `host`."""

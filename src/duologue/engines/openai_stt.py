@@ -10,9 +10,10 @@ import msgspec
 from duologue.audio.wav import pack_wav
 from duologue.engines.base import SAMPLE_RATE_HZ, Partial, SttSettings, Transcript
 from duologue.engines.openai_http import Endpoint
+from duologue.errors import EngineError
 
 _LONGEST_BYTES = 25 * 1024 * 1024
-"""The hosted API's limit for one upload; sound beyond it is left out."""
+"""The hosted API's limit for one upload."""
 
 
 class HttpStt:
@@ -37,7 +38,7 @@ class HttpStt:
 
 
 class HttpUtterance:
-    """One utterance, kept until it is finished."""
+    """One utterance, kept until it is finished, up to 25 MiB; a longer one fails with code `audio_too_long`."""
 
     def __init__(self, endpoint: Endpoint, model: str, settings: SttSettings) -> None:
         self._endpoint = endpoint
@@ -48,10 +49,18 @@ class HttpUtterance:
             self._form["prompt"] = settings.prompt
         self._sound = bytearray()
         self._finished = asyncio.Event()
+        self._too_long = False
 
     def feed(self, audio: bytes) -> None:
-        if not self._finished.is_set() and len(self._sound) + len(audio) <= _LONGEST_BYTES:
-            self._sound += audio
+        if self._finished.is_set():
+            return
+        if len(self._sound) + len(audio) > _LONGEST_BYTES:
+            # A text of its beginning would pass for the whole: there is none.
+            self._too_long = True
+            self._sound.clear()
+            self._finished.set()
+            return
+        self._sound += audio
 
     def finish(self) -> None:
         self._finished.set()
@@ -61,6 +70,8 @@ class HttpUtterance:
 
     async def _results(self) -> AsyncGenerator[Partial | Transcript, None]:
         await self._finished.wait()
+        if self._too_long:
+            raise EngineError(HttpStt.name, "the utterance is longer than one upload may be.", code="audio_too_long")
         whole = len(self._sound) - len(self._sound) % 2
         if not whole:
             yield Transcript(text="")

@@ -10,7 +10,8 @@ import asyncio
 import importlib.util
 import os
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from functools import lru_cache
 
 import msgspec
@@ -55,23 +56,26 @@ class PocketsphinxStt:
         await asyncio.gather(*(worker.close() for worker in self._workers))
 
     def open(self, settings: SttSettings) -> PocketsphinxUtterance:
-        return PocketsphinxUtterance(min(self._workers, key=lambda worker: worker.load), settings)
+        return PocketsphinxUtterance(self._workers, settings)
 
 
 class PocketsphinxUtterance:
-    """One utterance, up to 300 s; a longer one fails with code `audio_too_long`."""
+    """One utterance, up to 300 s; a longer one fails with code `audio_too_long`.
 
-    def __init__(self, worker: Worker, settings: SttSettings) -> None:
-        self._worker = worker
+    It is decoded from when its results are iterated over; until then its sound waits.
+    """
+
+    def __init__(self, workers: Sequence[Worker], settings: SttSettings) -> None:
+        self._workers = workers
         self._settings = settings
         self._waiting: list[tuple[int, bytes]] = []
         self._fed_bytes = 0
         self._finished = False
         self._resampler: Resampler | None = None
         self._call: Call | None = None
+        self._asked: deque[asyncio.Future[str]] = deque()
         if self._refusal() is None:
             self._resampler = Resampler(SAMPLE_RATE_HZ, MODEL_RATE_HZ)
-            self._call = worker.begin(_wanted(settings.hints))
 
     def feed(self, audio: bytes) -> None:
         if self._resampler and not self._finished:
@@ -89,16 +93,27 @@ class PocketsphinxUtterance:
     async def _results(self) -> AsyncGenerator[Partial | Transcript, None]:
         if refusal := self._refusal():
             raise refusal
-        if self._call is None:  # The worker was down: this brings it back.
-            self._call = await self._worker.call(_wanted(self._settings.hints))
-            for kind, body in self._waiting:
-                self._call.send(kind, body)
-            self._waiting.clear()
-        answers = self._call.data()
+        # Only here: an utterance that nobody listens to must not take a decoder.
+        worker = min(self._workers, key=lambda worker: worker.load)
+        wanted = _wanted(self._settings.hints)
+        call = self._call = worker.begin(wanted) or await worker.call(wanted)  # a worker that was down comes back
+        for kind, body in self._waiting:
+            call.send(kind, body)
+        self._waiting.clear()
+        answers = call.data()
         try:
             async for answer in answers:
-                yield msgspec.msgpack.decode(answer, type=Transcript)
+                match msgspec.msgpack.decode(answer, type=Transcript | str):
+                    case str(guess):
+                        asked = self._asked.popleft()
+                        if not asked.done():  # whoever asked may have gone
+                            asked.set_result(guess)
+                    case Transcript() as transcript:
+                        yield transcript
         finally:
+            for asked in self._asked:
+                if not asked.done():
+                    asked.set_result("")
             await answers.aclose()
 
     def _send(self, kind: int, body: bytes) -> None:
@@ -118,7 +133,7 @@ class PocketsphinxUtterance:
         language = self._settings.language
         if language and language.lower().replace("_", "-").split("-")[0] != "en":
             return EngineError(
-                self._worker.name,
+                PocketsphinxStt.name,
                 f"the embedded recognizer understands English only, not {language!r}.",
                 code="unsupported_language",
                 remedy="Connect a recognizer for it with --stt-url.",
@@ -132,12 +147,7 @@ class PocketsphinxUtterance:
         return None
 
     def _too_long(self) -> EngineError:
-        return EngineError(self._worker.name, "the utterance is longer than 300 s.", code="audio_too_long")
-
-    def __del__(self) -> None:
-        # An utterance that nobody listened to must not keep its decoder.
-        if self._call:
-            self._call.abort()
+        return EngineError(PocketsphinxStt.name, "the utterance is longer than 300 s.", code="audio_too_long")
 
 
 def _check_installed() -> None:

@@ -7,6 +7,7 @@ bundled language model decodes the utterance again, in slices, so that other utt
 
 from __future__ import annotations
 
+import contextlib
 import math
 import tempfile
 from collections import OrderedDict, deque
@@ -172,6 +173,14 @@ class _Recognizer:
         self._decoding: _Utterance | None = None
 
     def handle(self, frame: Frame) -> None:
+        """Do what a frame asks. What it raises is the end of that call alone."""
+        try:
+            self._handle(frame)
+        except Exception:
+            self._discard(frame.call)
+            raise
+
+    def _handle(self, frame: Frame) -> None:
         if frame.kind == OPEN and not self._inbox.aborted(frame.call):
             utterance = _Utterance(frame.call, frame.body, self._models)
             self._utterances[frame.call] = utterance
@@ -187,12 +196,25 @@ class _Recognizer:
 
     def work(self) -> bool:
         """Decode one slice with the language model; False when it has nothing to do."""
+        utterance = self._decoding or (self._queue.popleft() if self._queue else None)
+        if utterance is None:
+            return False
+        self._inbox.guard(utterance.call, lambda: self._work_on(utterance))
         if self._decoding is None:
-            if not self._queue:
-                return False
-            self._decoding = self._queue.popleft()
+            return bool(self._queue)
+        return len(utterance.sound) - utterance.decoded_bytes >= _BLOCK_BYTES or utterance.finished
+
+    def _work_on(self, utterance: _Utterance) -> None:
+        try:
+            self._decode_slice(utterance)
+        except Exception:
+            self._discard(utterance.call)
+            raise
+
+    def _decode_slice(self, utterance: _Utterance) -> None:
+        if self._decoding is None:
+            self._decoding = utterance
             _begin(self._models.language_model)
-        utterance = self._decoding
         for _ in range(_SLICE_BLOCKS):
             left = len(utterance.sound) - utterance.decoded_bytes
             if left >= _BLOCK_BYTES or (utterance.finished and left):
@@ -201,15 +223,24 @@ class _Recognizer:
                 self._models.language_model.process_raw(block, False, False)
         if utterance.decoded_bytes == len(utterance.sound) and utterance.finished:
             self._conclude(utterance)
-            return bool(self._queue)
-        return len(utterance.sound) - utterance.decoded_bytes >= _BLOCK_BYTES or utterance.finished
 
     def drop(self, call: int) -> None:
         """Forget an utterance, wherever it is."""
-        utterance = self._utterances.pop(call, None)
+        utterance = self._utterances.get(call)
         if utterance is None:
             return
         utterance.release()
+        self._remove(utterance)
+
+    def _discard(self, call: int) -> None:
+        """Forget an utterance that failed, its decoders too: in what state they are nobody knows."""
+        utterance = self._utterances.get(call)
+        if utterance is not None:
+            with contextlib.suppress(Exception):  # the language model may have failed itself
+                self._remove(utterance)
+
+    def _remove(self, utterance: _Utterance) -> None:
+        self._utterances.pop(utterance.call, None)
         if utterance in self._queue:
             self._queue.remove(utterance)
         if utterance is self._decoding:

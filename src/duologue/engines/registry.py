@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from typing import Any, Literal
 
 from duologue.errors import ConfigError
@@ -47,6 +48,7 @@ def create(kind: Kind, name: str | None = None, **options: Any) -> Any:
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"{kind} engine {name!r} cannot be loaded: {error}") from error
     try:
-        return factory(**options)
-    except TypeError as error:
+        inspect.signature(factory).bind(**options)
+    except (TypeError, ValueError) as error:
         raise ConfigError(f"{kind} engine {name!r} does not take these options: {error}") from error
+    return factory(**options)
