@@ -17,7 +17,7 @@ _TOKEN = re.compile(r"<[^<>]*>|[\[\]]|[^\s\[\]<>]+")
 _SILENT = re.compile(r"[^a-z'\-]")
 
 
-_ALSO_SAID = {"seoul": ("S IY OW L", "S EY OW L", "S EH OW L")}
+_ALSO_SAID = {"seoul": ("S EH AO L", "S AO L", "S IY OW L", "S EY OW L")}
 """Pronunciations that the dictionary lacks: it knows Seoul only as a homophone of "soul"."""
 
 
