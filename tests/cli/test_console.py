@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from duologue.access.origins import Gate
-from duologue.cli import console
+from duologue.cli import console, serving
 from duologue.errors import ConfigError
 
 COMMAND = [sys.executable, "-m", "duologue.cli.main", "console", "--no-browser"]
@@ -112,3 +112,15 @@ def test_a_key_can_be_typed_unseen_and_kept(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr("getpass.getpass", lambda prompt: "")
     with pytest.raises(ConfigError):
         console.ask_for_key(tmp_path / ".env")
+
+
+def test_a_port_that_the_system_chooses_is_one_to_listen_on() -> None:
+    port = serving.free_port("127.0.0.1")
+    with serving.bind(serving.Address(host="127.0.0.1", port=port)) as listener:
+        assert listener.getsockname()[1] == port > 0
+
+
+@pytest.mark.parametrize("port", [99_999, -1])
+def test_a_port_that_is_none_names_the_option(port: int) -> None:
+    with pytest.raises(ConfigError, match=f"--port {port}"):
+        serving.bind(serving.Address(host="127.0.0.1", port=port))

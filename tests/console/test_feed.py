@@ -9,7 +9,7 @@ from duologue.console.views import BannerView, EventRow, Frame, ItemView
 
 
 def event(t_ms: int, type: str = "response.output_audio.delta", item: str = "item_1", **more: object) -> LoggedEvent:
-    return LoggedEvent(t_ms=t_ms, by="server", type=type, size=10, item=item, **more)  # type: ignore[arg-type]
+    return LoggedEvent(**{"t_ms": t_ms, "by": "server", "type": type, "size": 10, "item": item, **more})  # type: ignore[arg-type]
 
 
 def view(item_id: str, text: str = "") -> ItemView:
@@ -77,6 +77,29 @@ def test_a_viewer_that_lost_its_socket_goes_on_where_it_was() -> None:
     frame = feed.since(viewer.rev)
     assert [row.count for row in frame.rows] == [2]
     assert not frame.reset
+
+
+def test_the_microphone_splits_no_answer_and_every_event_stays_in_its_row() -> None:
+    feed = Feed("e")
+    viewer = Viewer()
+    for moment in range(0, 400, 40):
+        feed.record(event(moment))
+        feed.record(event(moment + 20, type="input_audio_buffer.append", by="client", item=""))
+        viewer.catch_up(feed)
+    assert [(row.type, row.count) for row in viewer.rows] == [
+        ("response.output_audio.delta", 10),
+        ("input_audio_buffer.append", 10),
+    ]
+    assert [child.n for child in feed.children(0, 8, 5)] == [16, 18]
+    assert [child.n for child in feed.children(1, 0, 2)] == [1, 3]
+    hits = Filter("append").advance(feed)
+    assert hits is not None
+    assert hits.rows == (1,)
+    feed.record(event(5_000))  # after a pause it is a line of its own: the list stays in the order of time
+    assert [row.count for row in feed.since(0).rows] == [10, 10, 1]
+    feed.record(event(5_010, type="response.done"))
+    feed.record(event(5_020))
+    assert [row.count for row in feed.since(0).rows] == [10, 10, 1, 1, 1]
 
 
 def test_a_big_log_comes_in_several_frames_and_is_whole() -> None:

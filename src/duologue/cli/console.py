@@ -14,7 +14,7 @@ from pathlib import Path
 
 from duologue.access.origins import Gate, is_loopback
 from duologue.cli.engines import add_engine_arguments, make_engines
-from duologue.cli.serving import Address, run_app
+from duologue.cli.serving import Address, free_port, run_app
 from duologue.console.app import create_app
 from duologue.console.call import Call, CallConfig
 from duologue.console.embedded import Embedded
@@ -62,7 +62,9 @@ def run(options: argparse.Namespace) -> int:
     keys = {KEY_NAME: settings.get(KEY_NAME, "")}
     if upstream.kind == "openai" and not keys[KEY_NAME]:
         keys[KEY_NAME] = ask_for_key(Path.cwd() / ".env")
-    gate = Gate(bind=options.host, port=options.port, secret=secrets.token_urlsafe(24), tls=bool(options.tls_cert))
+    # The page's address is part of its protection: a port that the system chooses must be known before.
+    port = options.port or free_port(options.host)
+    gate = Gate(bind=options.host, port=port, secret=secrets.token_urlsafe(24), tls=bool(options.tls_cert))
     hub = Hub()
     config = CallConfig(
         upstream=upstream,
@@ -79,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
             # Some browsers keep their caller for seconds, in which the page could not be served.
             threading.Thread(target=webbrowser.open, args=(url,), name="browser", daemon=True).start()
 
-    address = Address(host=options.host, port=options.port, certificate=options.tls_cert, key=options.tls_key)
+    address = Address(host=options.host, port=port, certificate=options.tls_cert, key=options.tls_key)
     return run_app(create_app(call, hub, gate), address, ready)
 
 

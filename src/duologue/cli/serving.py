@@ -49,6 +49,12 @@ def bind(address: Address) -> socket.socket:
     return listener
 
 
+def free_port(host: str) -> int:
+    """A port that nobody listens on. Raises ConfigError where the host is not of this machine."""
+    with bind(Address(host=host, port=0)) as listener:
+        return int(listener.getsockname()[1])
+
+
 def load(config: uvicorn.Config) -> None:
     """Read what the configuration names. Raises ConfigError for a certificate or key that cannot be used."""
     try:

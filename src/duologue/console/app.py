@@ -45,13 +45,12 @@ class _Pages:
 
     async def command(self, request: Request) -> Response:
         """One command of the page."""
-        try:
-            length = int(request.headers.get("content-length", "0"))
-        except ValueError:
-            length = MAX_BODY_BYTES + 1
-        if length > MAX_BODY_BYTES:
-            return PlainTextResponse("too long\n", status_code=413)
-        return await self._api.run(request.path_params["name"], await request.body())
+        body = bytearray()
+        async for piece in request.stream():  # its length is not always announced
+            body += piece
+            if len(body) > MAX_BODY_BYTES:
+                return PlainTextResponse("too long\n", status_code=413)
+        return await self._api.run(request.path_params["name"], bytes(body))
 
     async def feed(self, socket: WebSocket) -> None:
         """What happens, to one tab."""

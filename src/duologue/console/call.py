@@ -19,10 +19,10 @@ from duologue.console import items as item_views
 from duologue.console import settings as session_settings
 from duologue.console.chores import Chores
 from duologue.console.embedded import Embedded
-from duologue.console.endings import of_closing, of_failure
+from duologue.console.endings import Ending, of_closing, of_failure, of_trouble
 from duologue.console.feed import Feed, LoggedEvent
 from duologue.console.hub import Hub, Speaker
-from duologue.console.line import Line
+from duologue.console.line import Line, is_farewell
 from duologue.console.notices import Notices
 from duologue.console.pane import Pane
 from duologue.console.panel import Panel
@@ -115,14 +115,7 @@ class Call:
 
     def item_sound(self, item_id: str) -> bytes:
         """All sound of an item as PCM16 at 24 kHz, of either side; of the model also what was cut."""
-        item = self._pane.find(item_id)
-        if item is not None and item.cut_ms is None:
-            return item.formatted.audio
-        said = (event for event in self.feed.events if event.item == item_id and event.type in frames.SOUND_IN_DELTA)
-        return b"".join(frames.sound(self._kept(event)) for event in said)
-
-    def _kept(self, event: LoggedEvent) -> bytes:
-        return self._recording.frame_at(event.trace_offset) if event.trace_offset >= 0 else b""
+        return self._pane.sound(item_id, self._recording)
 
     # --- commands ---------------------------------------------------------------------------------------------
 
@@ -196,7 +189,7 @@ class Call:
         """Who answers the next call."""
         if self._state.state in ("connecting", "connected"):
             raise Refused("in-call", "A call is under way.", "Disconnect first.")
-        self._upstream = upstream
+        self._upstream = self._upstream.changed_to(upstream)
         self.notices.solved("upstream", "upstream-again", "engine", self._state.reason_code)
         self._show_upstream()
 
@@ -377,6 +370,8 @@ class Call:
             self.notices.solved("response")
         self._show_money()
         if self._chores.due("farewell"):
+            if not is_farewell(response):
+                return  # the goodbye is still to come
             seconds = self._voice.pending_ms / 1000 + 0.5
             self._chores.after("farewell", seconds, self._end_of_money)
         elif self._purse.exhausted and self._line is not None:
@@ -402,24 +397,26 @@ class Call:
             started = time.time_ns() // 1_000_000
             self._update(state="connected", started_unix_ms=started, session_file=self._recording.path)
             await self._line.say(GREETING)
-            reason = self._closed(await self._line.ended())
+            reason = self._ended(of_closing(await self._line.ended()))
         except asyncio.CancelledError:
             reason = self._why
         except TransportClosed as closed:
-            reason = self._closed(closed)
+            reason = self._ended(of_closing(closed))
         except (DuologueError, OSError) as problem:
-            reason = ("no-connection", "could not connect")
-            why = of_failure(problem)
-            self.notices.add(why.code, why.cause, why.step)
+            if self._state.state == "connected":
+                reason = self._ended(of_trouble(problem))
+            else:
+                reason = ("no-connection", "could not connect")
+                why = of_failure(problem)
+                self.notices.add(why.code, why.cause, why.step)
         except Exception:
             reason = ("defect", "an error in the console")
             log.exception("the call ended by a defect")
         finally:
             await self._hang_up(reason)
 
-    def _closed(self, closed: TransportClosed) -> tuple[str, str]:
-        """The server has hung up: say so with the next step."""
-        why = of_closing(closed)
+    def _ended(self, why: Ending) -> tuple[str, str]:
+        """The call was cut off: say so with the next step."""
         self.notices.add(why.code, why.told, why.step)
         return why.code, why.cause
 

@@ -57,6 +57,8 @@ class Chores:
                 await work
             except DuologueError as problem:
                 log.debug("%s: %s", name, problem)
+            except Exception:
+                log.exception("%s failed by a defect", name)
 
         task = asyncio.create_task(run(), name=f"console-{name}")
         group.add(task)

@@ -25,7 +25,7 @@ class Embedded:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """From the start of the engines to their end."""
-        self._starting = asyncio.create_task(self._server.start(), name="embedded-server-start")
+        self._starting = self._start()
         try:
             yield
         finally:
@@ -39,12 +39,17 @@ class Embedded:
     async def open(self, model: str) -> EventTransport:
         """A connection to a new session; waits for the engines. Raises EngineError, with its remedy, if one cannot start."""
         assert self._starting is not None, "open() belongs inside running()"
+        if self._starting.done() and (self._starting.cancelled() or self._starting.exception()):
+            self._starting = self._start()  # what was missing may have come by now
         await asyncio.shield(self._starting)
         ours, theirs = memory_pair()
         session = asyncio.create_task(self._hold(theirs, model), name="embedded-session")
         self._sessions.add(session)
         session.add_done_callback(self._sessions.discard)
         return ours
+
+    def _start(self) -> asyncio.Task[None]:
+        return asyncio.create_task(self._server.start(), name="embedded-server-start")
 
     async def _hold(self, theirs: EventTransport, model: str) -> None:
         try:

@@ -45,6 +45,11 @@ def of_closing(closed: TransportClosed) -> Ending:
     return Ending(code=code, cause=cause, step=step, detail=closed.reason)
 
 
+def of_trouble(problem: Exception) -> Ending:
+    """What ended a call that was under way, where the connection itself did not."""
+    return Ending(code="ended-problem", cause="a problem ended the call", step=_AGAIN, detail=str(problem))
+
+
 def of_failure(problem: Exception) -> Ending:
     """Why there is no connection. A step is only to check the settings where a retry cannot help."""
     if isinstance(problem, EngineError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -29,6 +30,9 @@ from duologue.console.views import (
 )
 
 ROWS_PER_FRAME = 2000
+MICROPHONE = ("client", "input_audio_buffer.append")
+INTERLEAVED_MS = 1000
+"""While both sides send sound, their events alternate; each side keeps its row unless it paused for longer than this."""
 _SECTIONS = ("call", "upstream", "session", "money", "memory", "weather", "banners")
 Section = CallView | UpstreamView | SessionView | MoneyView | dict[str, Any] | tuple[WeatherView | BannerView, ...]
 
@@ -83,6 +87,10 @@ class Feed:
         """The revision of the last `clear`."""
         self._rows: list[EventRow] = []
         self._row_revs: list[int] = []
+        self._row_of: list[int] = []
+        """Of every event the row it is in."""
+        self._last_of: list[int] = []
+        """Of every row its last event."""
         self._items: dict[str, tuple[int, ItemView]] = {}
         self._order: tuple[str, ...] = ()
         self._order_rev = 0
@@ -97,17 +105,21 @@ class Feed:
         number = len(self.events)
         self.events.append(event)
         self._touch()
-        if self._rows and event.folds_with(self._rows[-1]):
-            last = self._rows[-1]
-            self._rows[-1] = msgspec.structs.replace(
-                last,
-                count=last.count + 1,
-                last_ms=event.t_ms,
-                size=last.size + event.size,
-                note=event.note or last.note,
+        n = self._row_for(event)
+        if n is not None:
+            row = self._rows[n]
+            self._rows[n] = msgspec.structs.replace(
+                row, count=row.count + 1, last_ms=event.t_ms, size=row.size + event.size, note=event.note or row.note
             )
-            self._row_revs[-1] = self.rev
+            self._row_revs[n] = self.rev
+            if n < len(self._rows) - 1:  # the row behind it counts as changed too: revisions must rise with the rows
+                self._touch()
+                self._row_revs[-1] = self.rev
+            self._row_of.append(n)
+            self._last_of[n] = number
             return number
+        self._row_of.append(len(self._rows))
+        self._last_of.append(number)
         self._rows.append(
             EventRow(
                 n=len(self._rows),
@@ -126,6 +138,17 @@ class Feed:
         self._row_revs.append(self.rev)
         return number
 
+    def _row_for(self, event: LoggedEvent) -> int | None:
+        """The row that the event belongs to: the last one, or the one before it where only the microphone is between."""
+        count = len(self._rows)
+        if count and event.folds_with(self._rows[-1]):
+            return count - 1
+        if count > 1 and MICROPHONE in ((event.by, event.type), (self._rows[-1].by, self._rows[-1].type)):
+            row = self._rows[-2]
+            if event.folds_with(row) and event.t_ms - row.last_ms <= INTERLEAVED_MS:
+                return count - 2
+        return None
+
     def clear(self) -> None:
         """Forget events and items (a new call begins); sections stay. Every viewer is told to do the same."""
         self._touch()
@@ -133,6 +156,8 @@ class Feed:
         self.events.clear()
         self._rows.clear()
         self._row_revs.clear()
+        self._row_of.clear()
+        self._last_of.clear()
         self._items.clear()
         self._order = ()
         self._order_rev = self.rev
@@ -181,12 +206,14 @@ class Feed:
         row = self.row(n)
         if row is None:
             return []
-        start = row.first + max(offset, 0)
-        stop = min(row.first + row.count, start + max(limit, 0))
-        return [
-            EventHead(n=number, t_ms=event.t_ms, size=event.size, note=event.note)
-            for number, event in enumerate(self.events[start:stop], start)
-        ]
+        own = (number for number in range(row.first, self._last_of[n] + 1) if self._row_of[number] == n)
+        start = max(offset, 0)
+        found = ((number, self.events[number]) for number in islice(own, start, start + max(limit, 0)))
+        return [EventHead(n=number, t_ms=event.t_ms, size=event.size, note=event.note) for number, event in found]
+
+    def row_of(self, number: int) -> int:
+        """The row that event `number` is in."""
+        return self._row_of[number]
 
     def since(self, rev: int) -> Frame:
         """All that changed after `rev`; where one frame cannot hold it, the frame's own `rev` is lower than the feed's."""
@@ -219,8 +246,7 @@ class Filter:
         self.q = q
         self._needle = q.strip().lower()
         self._seen = 0
-        self._row = 0
-        self._last_hit = -1
+        self._last_hits: tuple[int, ...] = ()
         self._fresh = True
         self._cleared_at = 0
 
@@ -228,7 +254,7 @@ class Filter:
         """Rows newly found to match, or None if nothing changed."""
         if feed.cleared_at != self._cleared_at:
             self._cleared_at = feed.cleared_at
-            self._seen, self._row, self._last_hit, self._fresh = 0, 0, -1, True
+            self._seen, self._last_hits, self._fresh = 0, (), True
         hits = tuple(self._hits(feed, budget))
         if not hits and not self._fresh:
             return None
@@ -238,11 +264,8 @@ class Filter:
     def _hits(self, feed: Feed, budget: int) -> Iterator[int]:
         stop = min(len(feed.events), self._seen + budget)
         for number in range(self._seen, stop):
-            row = feed.row(self._row)
-            while row is not None and number >= row.first + row.count:
-                self._row += 1
-                row = feed.row(self._row)
-            if self._row != self._last_hit and feed.events[number].matches(self._needle):
-                self._last_hit = self._row
-                yield self._row
+            row = feed.row_of(number)
+            if row not in self._last_hits and feed.events[number].matches(self._needle):
+                self._last_hits = (*self._last_hits[-1:], row)
+                yield row
         self._seen = stop

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from duologue.client.items import ConversationItem
+from duologue.console import frames
 from duologue.console import items as item_views
 from duologue.console.feed import Feed
 from duologue.console.line import Line
 from duologue.console.panel import Panel
+from duologue.console.recording import Recording
 from duologue.console.voice import Voice
 
 
@@ -23,6 +25,16 @@ class Pane:
     def find(self, item_id: str) -> ConversationItem | None:
         """An item by its id."""
         return None if self.line is None else self.line.item(item_id)
+
+    def sound(self, item_id: str, recording: Recording) -> bytes:
+        """All sound of an item as PCM16 at 24 kHz; what a truncation took from the conversation, the file still has."""
+        item = self.find(item_id)
+        if item is None:
+            return b""
+        said = (e for e in self._feed.events if e.item == item_id and e.type in frames.SOUND_IN_DELTA)
+        cut = item.cut_ms is not None
+        whole = b"".join(frames.sound(recording.frame_at(e.trace_offset)) for e in said) if cut else b""
+        return whole or item.formatted.audio
 
     def moved(self) -> None:
         """Items came, went or changed places."""

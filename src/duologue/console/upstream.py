@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
+import msgspec
 from msgspec import Struct
 
 from duologue.access.origins import is_loopback
@@ -60,9 +61,16 @@ class Upstream(Struct, frozen=True, kw_only=True):
         return self.model or parse_qs(urlsplit(self.url).query).get("model", [""])[0]
 
     def view(self, *, has_key: bool) -> UpstreamView:
-        """What the page may know."""
+        """What the page may know: the address without its query, where a key may stand."""
         label = "embedded" if self.kind == "embedded" else f"{urlsplit(self.address).netloc} · {self.effective_model}"
-        return UpstreamView(kind=self.kind, url=self.url, model=self.model, label=label, has_key=has_key)
+        return UpstreamView(
+            kind=self.kind, url=without_query(self.url), model=self._named_model, label=label, has_key=has_key
+        )
+
+    def changed_to(self, wish: Upstream) -> Upstream:
+        """What a page wishes: an address that it gives back as it was shown is the one that is known here."""
+        unchanged = self.kind == wish.kind == "url" and wish.url == without_query(self.url)
+        return msgspec.structs.replace(wish, url=self.url) if unchanged else wish
 
 
 def parse_upstream(text: str, *, model: str = "") -> Upstream:

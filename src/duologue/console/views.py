@@ -15,7 +15,10 @@ CallState = Literal["idle", "connecting", "connected", "closed"]
 
 
 class EventRow(Struct, frozen=True, kw_only=True):
-    """One line of the event list: `count` consecutive events of one type, item and response, from event `first` on."""
+    """One line of the event list: `count` events of one type, item and response, from event `first` on.
+
+    Nothing came between them but the microphone's own events.
+    """
 
     n: int
     first: int

@@ -1,6 +1,9 @@
 // Made by tools/page_types.py from duologue/console/views.py; do not edit.
 
-/** One line of the event list: `count` consecutive events of one type, item and response, from event `first` on. */
+/** One line of the event list: `count` events of one type, item and response, from event `first` on.
+ *
+ * Nothing came between them but the microphone's own events.
+ */
 export interface EventRow {
   n: number;
   first: number;
