@@ -22,12 +22,14 @@ FLOORS = {
 }  # fmt: skip
 PURE = {
     "errors",
-    *(f"audio/{name}" for name in ("spec", "pcm16", "g711", "resample", "wav")),
+    *(f"audio/{name}" for name in ("spec", "pcm16", "g711", "resample", "wav", "widen")),
     "protocol/*",
     "dialogue/*",
     "access/*",
+    *(f"engines/{name}" for name in ("melody", "phrases")),
     *(f"server/{name}" for name in (
-        "inputs", "commands", "input_buffer", "turn", "response", "session", "listening", "conversation", "config",
+        "inputs", "commands", "input_buffer", "turn", "endpoint", "response", "session", "listening", "conversation",
+        "config",
         "plan", "usage", "heard", "clauses", "rules", "outbox", "bucket", "captions", "transcripts", "formats", "window",
         "responses", "turns", "item_check", "admission", "offers",
     )),

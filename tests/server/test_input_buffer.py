@@ -27,7 +27,7 @@ def test_appended_is_committed_plus_cleared_plus_buffered(actions: list[tuple[st
             case "commit":
                 buffer.commit(buffer.start_ms + number // 3, buffer.start_ms + number)
             case "keep":
-                buffer.keep_last(number)
+                buffer.keep_last(number, buffer.end_ms)
             case _:
                 buffer.clear()
         ledger = buffer.ledger()
@@ -47,6 +47,15 @@ def test_old_silence_is_let_go() -> None:
     buffer = InputBuffer()
     for _ in range(1000):
         buffer.append(bytes(BYTES_PER_MS * 20))
-        buffer.keep_last(300)
+        buffer.keep_last(300, buffer.end_ms)
         assert buffer.held_ms <= 600
     assert buffer.end_ms == 20_000
+
+
+def test_sound_after_the_position_stays() -> None:
+    buffer = InputBuffer()
+    buffer.append(bytes(BYTES_PER_MS * 20_000))
+    buffer.keep_last(300, 500)
+    assert buffer.start_ms == 0
+    buffer.keep_last(300, 1_000)
+    assert (buffer.start_ms, buffer.end_ms) == (700, 20_000)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from script import SILENCE, SPEECH, Script, pcm
 
-from duologue.server.commands import FeedUtterance, OpenUtterance
+from duologue.server import inputs
+from duologue.server.commands import FeedUtterance, JudgeTurn, OpenUtterance
 
 
 def recognized(script: Script) -> bytes:
@@ -68,3 +69,44 @@ def test_the_silence_before_going_manual_is_nobody_s_turn() -> None:
     s.hear(1000, SILENCE)
     s.manual()
     assert s.machine.audio_ledger().buffered_bytes == 0
+
+
+SEMANTIC = {"audio": {"input": {"turn_detection": {"type": "semantic_vad"}}}}
+
+
+def test_a_pause_is_judged_with_the_end_of_the_speech() -> None:
+    s = Script(**SEMANTIC)
+    s.hear(96, SPEECH)
+    s.hear(32 * 30, SPEECH)
+    assert s.hear(192, SILENCE).count("<JudgeTurn>") == 0
+    assert s.hear(32, SILENCE).count("<JudgeTurn>") == 1
+    asked = next(c for c in s.commands if isinstance(c, JudgeTurn))
+    assert asked.item_id == "item_1"
+    assert asked.audio == pcm(96 + 960, SPEECH) + pcm(224, SILENCE)
+    s.give(inputs.TurnJudged(item_id="item_1", score=0.95))
+    assert "input_audio_buffer.speech_stopped" in s.hear(96, SILENCE)
+
+
+def test_no_more_than_three_seconds_are_judged() -> None:
+    s = Script(**SEMANTIC)
+    s.hear(32 * 400, SPEECH)
+    s.hear(224, SILENCE)
+    (asked,) = (c for c in s.commands if isinstance(c, JudgeTurn))
+    assert asked.audio == pcm(3_000 - 224, SPEECH) + pcm(224, SILENCE)
+
+
+@pytest.mark.parametrize("score", [0.0, 1.0, None])
+def test_a_judgement_of_another_speech_changes_nothing(score: float | None) -> None:
+    s = Script(**SEMANTIC)
+    assert s.give(inputs.TurnJudged(item_id="item_1", score=score)) == []
+    s.hear(960, SPEECH)
+    s.hear(224, SILENCE)
+    s.give(inputs.TurnJudged(item_id="item_7", score=score))
+    assert "input_audio_buffer.speech_stopped" not in s.hear(736, SILENCE)
+    assert "input_audio_buffer.speech_stopped" in s.hear(64, SILENCE)
+
+
+def test_plain_vad_asks_nobody() -> None:
+    s = Script()
+    s.hear(960, SPEECH)
+    assert "<JudgeTurn>" not in s.hear(160, SILENCE)

@@ -1,4 +1,4 @@
-"""The four engine protocols: speech detector, recognizer, language model, voice.
+"""The engine protocols: speech detector, judge of the end of a turn, recognizer, language model, voice.
 
 All sound here is PCM16 little-endian, mono, 24 kHz; an engine that wants another rate converts inside. An engine is
 made once per process and shared by all sessions; what it opens (`open`, `stream`, `speak`) belongs to one session.
@@ -124,8 +124,21 @@ class Vad(Engine, Protocol):
     def open(self) -> VadStream: ...
 
 
+class EndOfTurn(Engine, Protocol):
+    """Judges in a pause whether the user has finished or will go on."""
+
+    async def score(self, audio: bytes, transcript: str | None) -> float:
+        """How likely the user has finished, 0 to 1. `audio` is the last of the speech, up to 3 s, with the pause at its
+        end; `transcript` what the recognizer made of the turn so far, None where it tells only at the end."""
+
+
 class Utterance(Protocol):
-    """One stretch of speech on its way to text. `feed` and `finish` never block; cancelling the iteration aborts."""
+    """One stretch of speech on its way to text. `feed` and `finish` never block; cancelling the iteration aborts.
+
+    An engine that cannot vouch for partials but can guess has `async def so_far(self) -> str | None`: what may have been
+    said up to the last sound fed, None where it is not in a position to tell. It serves to judge whether the user has
+    finished and is not shown to anybody. It answers only while the results are being iterated over.
+    """
 
     def feed(self, audio: bytes) -> None: ...
 

@@ -30,6 +30,8 @@ FAILED = 5
 """From the worker: the call failed; the body is the reason in words. The worker lives on."""
 READY = 6
 """From the worker, call 0: it has loaded what it needs."""
+ASK = 7
+"""To the worker: what has been understood so far? Answered with DATA."""
 
 _INBOX_FRAMES = 1_024
 

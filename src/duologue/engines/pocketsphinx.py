@@ -18,7 +18,7 @@ import msgspec
 
 from duologue.audio.resample import Resampler
 from duologue.engines.base import SAMPLE_RATE_HZ, Partial, SpeechHints, SttSettings, Transcript
-from duologue.engines.framing import DATA, END
+from duologue.engines.framing import ASK, DATA, END
 from duologue.engines.speech_grammar import grammar_of, pronounceable, pronunciations
 from duologue.engines.worker import Call, Worker
 from duologue.errors import EngineError
@@ -86,6 +86,15 @@ class PocketsphinxUtterance:
             self._finished = True
             self._send(DATA, self._resampler.flush())
             self._send(END, b"")
+
+    async def so_far(self) -> str | None:
+        """What the grammar makes of all sound fed until now; None where it does not explain it, or nobody listens."""
+        if self._call is None or self._call.over or self._finished:
+            return None
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._asked.append(answer)
+        self._call.send(ASK)
+        return await answer or None
 
     def results(self) -> AsyncIterator[Partial | Transcript]:
         return self._results()

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from duologue.engines.base import Transcript
-from duologue.engines.framing import ABORT, DATA, END, FAILED, OPEN, READY, Frame, Inbox
+from duologue.engines.framing import ABORT, ASK, DATA, END, FAILED, OPEN, READY, Frame, Inbox
 from duologue.engines.speech_grammar import Grammar
 
 _BLOCK_BYTES = 1_024
@@ -130,15 +130,25 @@ class _Utterance:
         speech = _frames(self._phones)
         if not speech:
             return Transcript(text="", confidence=0.0)
+        text, margin = self._in_grammar(speech)
+        return Transcript(text=text, confidence=round(1 / (1 + math.exp(-2 - margin)), 3)) if text else None
+
+    def so_far(self) -> str:
+        """What the grammar makes of the sound until now, empty where it does not explain it."""
+        speech = set() if self.finished else _frames(self._phones)
+        return self._in_grammar(speech)[0] if speech else ""
+
+    def _in_grammar(self, speech: set[int]) -> tuple[str, float]:
+        """The grammar's words for that speech, and by how much they explain it better than they must; "" if not."""
         hypothesis = self._grammar.hyp() if self._grammar else None
         if self._grammar is None or hypothesis is None or not hypothesis.hypstr:
-            return None
+            return "", 0.0
         coverage = len(_frames(self._grammar) & speech) / len(speech)
         lost = 1_000 * (math.log(self._phones.hyp().score) - math.log(hypothesis.score))
         margin = (_SLACK - lost) / len(speech)
         if margin < 0 or coverage < _LEAST_COVERAGE:
-            return None
-        return Transcript(text=hypothesis.hypstr, confidence=round(1 / (1 + math.exp(-2 - margin)), 3))
+            return "", 0.0
+        return str(hypothesis.hypstr), margin
 
     def release(self) -> None:
         """Give the decoders back."""
@@ -191,6 +201,8 @@ class _Recognizer:
                 utterance_or_none.hear(frame.body)
             elif frame.kind == END:
                 self._finish(utterance_or_none)
+            elif frame.kind == ASK:
+                self._inbox.send(frame.call, DATA, msgspec.msgpack.encode(utterance_or_none.so_far()))
             elif frame.kind == ABORT:
                 self.drop(frame.call)
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from duologue.errors import ConfigError
 
-Kind = Literal["vad", "stt", "llm", "tts"]
+Kind = Literal["vad", "stt", "llm", "tts", "eot"]
 
 ENGINES: dict[Kind, dict[str, str]] = {
     "vad": {
@@ -26,6 +26,9 @@ ENGINES: dict[Kind, dict[str, str]] = {
     "tts": {
         "espeak": "duologue.engines.espeak:EspeakTts",
         "openai": "duologue.engines.openai_tts:HttpTts",
+    },
+    "eot": {
+        "rules": "duologue.engines.end_of_turn:RuleEndOfTurn",
     },
 }
 """For each kind the known names and where their factory is; the first name is the default."""

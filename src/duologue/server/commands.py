@@ -41,6 +41,16 @@ class FeedUtterance(Struct, frozen=True, kw_only=True):
     audio: bytes
 
 
+class JudgeTurn(Struct, frozen=True, kw_only=True):
+    """Judge whether the user has finished: answer with `TurnJudged` before any more of the sound is judged.
+
+    `audio` (PCM16, 24 kHz, mono) is the last of the speech, the pause at its end included.
+    """
+
+    item_id: str
+    audio: bytes
+
+
 class FinishUtterance(Struct, frozen=True, kw_only=True):
     """All sound has been fed: answer with `TranscriptReady` or `TranscriptFailed`."""
 
@@ -87,6 +97,7 @@ Command = (
     | Detect
     | OpenUtterance
     | FeedUtterance
+    | JudgeTurn
     | FinishUtterance
     | AbortUtterance
     | StartModel

@@ -72,10 +72,13 @@ class InputBuffer:
         """Throw everything away."""
         self._drop(len(self._data))
 
-    def keep_last(self, keep_ms: int) -> None:
-        """Let go of old sound. The window may hold up to twice `keep_ms`, so that the moving costs little."""
-        if len(self._data) > 2 * keep_ms * BYTES_PER_MS:
-            self._drop(len(self._data) - keep_ms * BYTES_PER_MS)
+    def keep_last(self, keep_ms: int, before_ms: int) -> None:
+        """Let go of sound from more than `keep_ms` before that position.
+
+        The window may hold twice as much before it, so that the moving costs little.
+        """
+        if before_ms - self.start_ms > 2 * keep_ms:
+            self._drop(min(len(self._data), (before_ms - keep_ms) * BYTES_PER_MS - self._start_byte))
 
     def _drop(self, count: int) -> None:
         del self._data[:count]

@@ -26,6 +26,13 @@ class SpeechFrames(Struct, frozen=True, kw_only=True):
     probabilities: tuple[float, ...]
 
 
+class TurnJudged(Struct, frozen=True, kw_only=True):
+    """How likely the user has finished the speech that will become `item_id`, 0 to 1; None: nobody can tell."""
+
+    item_id: str
+    score: float | None
+
+
 class TranscriptGuess(Struct, frozen=True, kw_only=True):
     """The recognizer's transcript so far: the first words are final, the end is open."""
 
@@ -102,4 +109,4 @@ class Tick(Struct, frozen=True, kw_only=True):
 
 ModelOutput = ModelText | ModelToolCall | VoiceAudio | VoiceMark | ModelDone | ModelFailed
 Transcribed = TranscriptGuess | TranscriptReady | TranscriptFailed
-Input = ClientSent | ClientErred | SpeechFrames | Transcribed | ModelOutput | Tick
+Input = ClientSent | ClientErred | SpeechFrames | TurnJudged | Transcribed | ModelOutput | Tick

@@ -17,6 +17,7 @@ from duologue.server.commands import (
     Detect,
     FeedUtterance,
     FinishUtterance,
+    JudgeTurn,
     OpenDetector,
     OpenUtterance,
 )
@@ -27,6 +28,8 @@ MIN_COMMIT_MS = 100
 IDLE_KEEP_MS = 2_000
 """How much silence is kept while turn detection waits for speech; at least the prefix padding."""
 SEMANTIC_PADDING_MS = 300
+JUDGED_MS = 3_000
+"""How much of the speech is looked at to judge whether it is finished."""
 
 
 class Began(Struct, frozen=True, kw_only=True):
@@ -129,10 +132,23 @@ class Listening:
                     steps += commands
                     steps.append(Ended(item_id=item_id, audio_end_ms=edge.audio_ms, audio=audio))
                 case None if self._turn.speaking:
-                    steps += self._feed(position_ms)
+                    steps += [*self._feed(position_ms), *self._judge(position_ms)]
                 case None:
-                    self.buffer.keep_last(max(IDLE_KEEP_MS, self._padding_ms()))
+                    self.buffer.keep_last(max(IDLE_KEEP_MS, self._padding_ms()), position_ms)
         return steps
+
+    def _judge(self, position_ms: int) -> list[Step]:
+        utterance, turn = self._utterance, self._turn
+        if utterance is None or turn is None or not turn.wants_judgement:
+            return []
+        turn.judgement_asked()
+        audio = self.buffer.slice(max(utterance.start_ms, position_ms - JUDGED_MS), position_ms)
+        return [JudgeTurn(item_id=utterance.item_id, audio=audio)]
+
+    def judged(self, item_id: str, score: float | None) -> None:
+        """How likely the user has finished that speech; None where nobody can tell."""
+        if self._turn is not None and self._utterance is not None and self._utterance.item_id == item_id:
+            self._turn.judged(score)
 
     def commit(self) -> tuple[str, bytes, list[Step]]:
         """Take the buffered sound as an item by hand. Raises ProtocolError where there is next to nothing."""

@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any, assert_never
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from duologue.clock import Clock, monotonic_ms, unix_s
-from duologue.engines.base import Llm, Stt, SttSettings, Transcript, Tts, Utterance, Vad, VadStream
+from duologue.engines.base import EndOfTurn, Engine, Llm, Stt, SttSettings, Transcript, Tts, Utterance, Vad, VadStream
+from duologue.engines.end_of_turn import RuleEndOfTurn
 from duologue.errors import ProtocolError, TransportClosed
 from duologue.ids import IdSource, random_id
 from duologue.protocol.client_events import InputAudioBufferAppend
@@ -33,15 +34,22 @@ log = logging.getLogger(__name__)
 
 INBOX_SIZE = 256
 """Inputs that may wait for the machine; a faster sender waits with them."""
+JUDGEMENT_S = 0.25
+"""How long a session waits for words so far and for the judgement of a pause; without one the pause is of middle length."""
 
 
 class Engines(Struct, frozen=True, kw_only=True):
-    """The four engines that all sessions of a server share."""
+    """The engines that all sessions of a server share."""
 
     vad: Vad
     stt: Stt
     llm: Llm
     tts: Tts
+    eot: EndOfTurn = field(default_factory=RuleEndOfTurn)
+
+    def all(self) -> tuple[Engine, ...]:
+        """In the order in which they are listed here."""
+        return self.vad, self.stt, self.llm, self.tts, self.eot
 
 
 class RealtimeServer:
@@ -102,7 +110,7 @@ class RealtimeServer:
         """Start the engines, side by side. Raises the first one's error, with its remedy."""
         try:
             async with asyncio.TaskGroup() as group:
-                for engine in (self._engines.vad, self._engines.stt, self._engines.llm, self._engines.tts):
+                for engine in self._engines.all():
                     group.create_task(engine.start(), name=f"start-{engine.name}")
         except BaseExceptionGroup as failures:
             await self.close()
@@ -110,7 +118,7 @@ class RealtimeServer:
 
     async def close(self) -> None:
         """Stop the engines. Sessions must have ended before."""
-        for engine in (self._engines.tts, self._engines.llm, self._engines.stt, self._engines.vad):
+        for engine in reversed(self._engines.all()):
             await engine.close()
 
     @asynccontextmanager
@@ -195,6 +203,7 @@ class _SessionShell:
         self._stopped: asyncio.Future[TransportClosed] = asyncio.get_running_loop().create_future()
         self._detector: VadStream | None = None
         self._utterances: dict[str, tuple[Utterance, asyncio.Task[None]]] = {}
+        self._partials: dict[str, str] = {}
         self._models: dict[str, asyncio.Task[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms: int | None = None
@@ -292,6 +301,8 @@ class _SessionShell:
                         self._utterances[item_id][0].feed(audio)
                 case do.OpenUtterance():
                     self._open_utterance(command)
+                case do.JudgeTurn(item_id=item_id, audio=audio):
+                    await self._judge(item_id, audio)
                 case do.FinishUtterance(item_id=item_id):
                     if item_id in self._utterances:
                         self._utterances[item_id][0].finish()
@@ -313,13 +324,32 @@ class _SessionShell:
                     assert_never(command)
 
     async def _detect(self, audio: bytes) -> None:
-        """The detector answers at once, so its frames are judged before anything that came in later."""
+        """The detector answers at once, so its frames are judged before anything that came in later.
+
+        One by one: what a frame leads to (is the user's turn over?) is settled before the next.
+        """
         if self._detector is None:
             return
-        probabilities = tuple(self._detector.feed(audio))
-        if probabilities:
-            happened = seen.SpeechFrames(probabilities=probabilities)
+        for probability in self._detector.feed(audio):
+            happened = seen.SpeechFrames(probabilities=(probability,))
             await self._carry_out(self._machine.handle(happened, self._clock()))
+
+    async def _judge(self, item_id: str, audio: bytes) -> None:
+        """Judged within its time or not at all: the session waits for it."""
+        open_utterance = self._utterances.get(item_id)
+        so_far = getattr(open_utterance[0], "so_far", None) if open_utterance else None
+        transcript = self._partials.get(item_id)
+        score = None
+        try:
+            async with asyncio.timeout(JUDGEMENT_S):
+                if so_far is not None:
+                    transcript = await so_far()
+                score = await self._engines.eot.score(audio, transcript)
+        except TimeoutError:
+            log.debug("%s: not judged in time", item_id)
+        except Exception:
+            log.warning("%s: %s cannot judge", item_id, self._engines.eot.name, exc_info=True)
+        await self._carry_out(self._machine.handle(seen.TurnJudged(item_id=item_id, score=score), self._clock()))
 
     def _open_utterance(self, command: do.OpenUtterance) -> None:
         hints = self._engines.llm.hints(command.tools, command.prompt)
@@ -327,11 +357,16 @@ class _SessionShell:
         utterance = self._engines.stt.open(settings)
         task = self._spawn(self._transcribe(command.item_id, utterance), f"stt-{command.item_id}")
         self._utterances[command.item_id] = (utterance, task)
-        task.add_done_callback(lambda _: self._utterances.pop(command.item_id, None))
+        task.add_done_callback(lambda _: self._forget(command.item_id))
+
+    def _forget(self, item_id: str) -> None:
+        self._utterances.pop(item_id, None)
+        self._partials.pop(item_id, None)
 
     async def _transcribe(self, item_id: str, utterance: Utterance) -> None:
         try:
             async for result in utterance.results():
+                self._partials[item_id] = result.text
                 news = seen.TranscriptReady if isinstance(result, Transcript) else seen.TranscriptGuess
                 await self._post(news(item_id=item_id, text=result.text))
         except Exception as error:

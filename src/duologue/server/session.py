@@ -34,6 +34,7 @@ from duologue.server.inputs import (
     TranscriptFailed,
     TranscriptGuess,
     TranscriptReady,
+    TurnJudged,
     VoiceAudio,
     VoiceMark,
 )
@@ -85,6 +86,8 @@ class Session:
                 self._out.refuse(error)
             case SpeechFrames(probabilities=probabilities):
                 self._turns.frames(probabilities)
+            case TurnJudged(item_id=item_id, score=score):
+                self._turns.listening.judged(item_id, score)
             case TranscriptGuess() | TranscriptReady() | TranscriptFailed():
                 self._turns.transcribed(happened)
             case ModelText() | ModelToolCall() | VoiceAudio() | VoiceMark() | ModelDone() | ModelFailed():

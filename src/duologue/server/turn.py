@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from msgspec import UNSET, Struct
 
-from duologue.protocol.session import SemanticVad, ServerVad, TurnDetection
+from duologue.protocol.session import Eagerness, SemanticVad, ServerVad, TurnDetection
+from duologue.server.endpoint import FIRST_JUDGEMENT_MS, next_judgement_ms, wait_ms
 
 MIN_SPEECH_MS = 60
 """Shorter bursts are clicks, not speech."""
@@ -17,7 +18,6 @@ BARGE_IN_GAP_MS = 64
 """So long a gap (the closure of a consonant) does not begin that count anew."""
 HYSTERESIS = 0.15
 """Speech goes on until the probability falls this far below the threshold."""
-SEMANTIC_SILENCE_MS = {"low": 1200, "medium": 700, "auto": 700, "high": 400}
 
 
 class SpeechStarted(Struct, frozen=True, kw_only=True):
@@ -46,18 +46,23 @@ class TurnDetector:
         self._began_ms = origin_ms
         self._gap_ms = 0
         self._silence_ms = 0
+        self._eagerness: Eagerness | None = None
+        self._judge_at_ms = FIRST_JUDGEMENT_MS
+        self._score: float | None = None
         self.adjust(settings)
 
     def adjust(self, settings: TurnDetection) -> None:
         """Take new settings from the next frame on; an open speech stays open."""
         match settings:
             case ServerVad():
+                self._eagerness = None
                 self._threshold = 0.5 if settings.threshold is UNSET else settings.threshold
                 silence = settings.silence_duration_ms
                 self._silence_limit_ms = 200 if silence is UNSET else silence
             case SemanticVad():
                 self._threshold = 0.5
-                self._silence_limit_ms = SEMANTIC_SILENCE_MS[settings.eagerness or "auto"]
+                self._eagerness = settings.eagerness or "auto"
+                self._silence_limit_ms = wait_ms(self._score, self._eagerness)
 
     @property
     def speaking(self) -> bool:
@@ -68,6 +73,21 @@ class TurnDetector:
     def position_ms(self) -> int:
         """How far the sound has been judged."""
         return self._now_ms
+
+    @property
+    def wants_judgement(self) -> bool:
+        """Whether somebody should judge just now if the user has finished: in a pause, a few times."""
+        return self._eagerness is not None and self._speaking and self._silence_ms >= self._judge_at_ms
+
+    def judgement_asked(self) -> None:
+        """It is being judged."""
+        self._judge_at_ms = next_judgement_ms(self._silence_ms)
+
+    def judged(self, score: float | None) -> None:
+        """How likely the user has finished, None where nobody can tell. It holds until the pause is over."""
+        if self._eagerness is not None and self._speaking and self._silence_ms:
+            self._score = score
+            self._silence_limit_ms = wait_ms(score, self._eagerness)
 
     def frame(self, probability: float, *, over_speech: bool = False) -> Edge | None:
         """Judge the next frame; at most one edge. `over_speech`: the assistant is heard speaking just now."""
@@ -84,18 +104,24 @@ class TurnDetector:
         self._run_ms, self._gap_ms = self._run_ms + self._frame_ms, 0
         if self._run_ms < (BARGE_IN_MS if over_speech else MIN_SPEECH_MS):
             return None
-        self._speaking, self._silence_ms = True, 0
+        self._speaking = True
+        self._speech_goes_on()
         return SpeechStarted(audio_ms=self._began_ms)
 
     def _listen_for_end(self, probability: float) -> Edge | None:
         if probability >= self._threshold - HYSTERESIS:
-            self._silence_ms = 0
+            self._speech_goes_on()
             return None
         self._silence_ms += self._frame_ms
         if self._silence_ms < self._silence_limit_ms:
             return None
         self.end_speech()
         return SpeechStopped(audio_ms=self._now_ms)
+
+    def _speech_goes_on(self) -> None:
+        self._silence_ms, self._judge_at_ms = 0, FIRST_JUDGEMENT_MS
+        if self._eagerness is not None and self._score is not None:
+            self._score, self._silence_limit_ms = None, wait_ms(None, self._eagerness)
 
     def end_speech(self) -> None:
         """Forget the open speech without an edge: its sound was committed or cleared by hand."""
