@@ -18,7 +18,8 @@ from wire import simple_engines
 
 from duologue.access.origins import Gate
 from duologue.console.app import create_app
-from duologue.console.call import Call, CallConfig
+from duologue.console.call import Call
+from duologue.console.config import CallConfig
 from duologue.console.embedded import Embedded
 from duologue.console.hub import Hub
 from duologue.console.upstream import Upstream

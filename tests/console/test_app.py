@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -84,5 +85,19 @@ def test_beyond_loopback_the_token_opens_the_door_once_and_leaves_the_address() 
             assert (first.status_code, first.headers["location"]) == (303, "/")
             assert "Secure" in first.headers["set-cookie"]
             assert (await stranger.get("/")).text == "the page"
+
+    asyncio.run(story())
+
+
+def test_a_body_without_an_announced_length_is_limited_too(tmp_path: Path) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(40):
+            yield b" " * 50_000
+
+    async def story() -> None:
+        async with desk(tmp_path) as console:
+            assert (await console.http.post("/api/hello", content=pieces())).status_code == 413
+            assert (await console.http.post("/api/hello", content=b" " * 2_000_000)).status_code == 413
+            assert (await console.http.post("/api/hello", json={})).status_code == 200
 
     asyncio.run(story())

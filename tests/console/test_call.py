@@ -1,6 +1,6 @@
 """The call, played over real sockets with simple engines.
 
-Covers duologue.console.voice, duologue.console.line, duologue.console.embedded, duologue.console.hub,
+Covers duologue.console.line, duologue.console.config, duologue.console.embedded, duologue.console.hub,
 duologue.console.api and duologue.console.refusal too.
 """
 
@@ -17,10 +17,12 @@ import pytest
 from desk import desk
 from wire import ToneVad, serving, simple_engines
 
+from duologue.console.line import Line, is_farewell
 from duologue.console.sound import CLEAR, CLEARED, END, HEARD, MIC, PRESS, RELEASE
 from duologue.console.upstream import Upstream, websocket_url
 from duologue.errors import EngineError
 from duologue.inspector.trace import read, read_header, user_audio
+from duologue.protocol.responses import Response
 from duologue.server.runner import RealtimeServer
 
 LOUD = b"\x01" * 960
@@ -461,5 +463,139 @@ def test_nonsense_is_refused_in_words(tmp_path: Path, body: bytes) -> None:
             answer = await console.http.post("/api/event", content=body)
             assert answer.status_code == 400
             assert (await console.http.post("/api/nothing", json={})).status_code == 404
+
+    run(story())
+
+
+def test_the_key_in_an_address_never_reaches_the_page_and_an_unchanged_form_keeps_it(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with serving(RealtimeServer(simple_engines())) as url, desk(tmp_path) as console, console.page() as page:
+            await console.do("upstream", kind="url", url=f"{url}?token=s3cr3t&model=m")
+            await page.until(lambda: page.upstream["model"] == "m")
+            assert "s3cr3t" not in json.dumps(page.frames)
+            shown = page.upstream
+            await console.do("upstream", kind="url", url=shown["url"], model="other")
+            await page.until(lambda: page.upstream["model"] == "other")
+            assert console.call._upstream.url.endswith("?token=s3cr3t&model=m")
+            await console.do("upstream", kind="url", url="ws://127.0.0.1:9", model="other")
+            assert "s3cr3t" not in console.call._upstream.url
+
+    run(story())
+
+
+def test_a_call_that_cannot_be_recorded_goes_on(tmp_path: Path) -> None:
+    blocked = tmp_path / "sessions"
+    blocked.write_text("a file where the folder should be")
+
+    async def story() -> None:
+        async with desk(blocked) as console, console.page() as page:
+            await page.connect()
+            await page.until(lambda: len(page.talk) == 2 and page.talk[1]["status"] == "completed")
+            assert [banner["code"] for banner in page.banners] == ["recording"]
+            assert page.call["session_file"] == ""
+            assert len(await console.do("item/audio", id=page.order[1])) > 1000
+            gone = await console.http.post("/api/event", json={"n": 0})
+            assert gone.json()["code"] == "gone"
+
+    run(story())
+
+
+def test_sound_that_was_heard_is_not_kept_twice_and_can_still_be_played_again(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with desk(tmp_path) as console, console.page() as page:
+            await page.connect()
+            async with page.sound() as sound:
+                first = await sound.until(END)
+                whole = sound.received[first]
+                assert console.call._voice.kept_bytes == len(whole)
+                await sound.send(HEARD, first, 2_400)
+                await page.until(lambda: page.talk[1]["heard_ms"] == 100)
+                assert console.call._voice.kept_bytes == len(whole) - 100 * 48
+                await console.do("say", text="stop")  # what was not heard is cut
+                await page.until(lambda: page.talk[1]["cut_ms"] is not None)
+            wav = await console.do("item/audio", id=page.order[1])
+            assert wav[44:] == whole
+
+    run(story())
+
+
+def test_only_the_goodbye_ends_a_call_whose_budget_is_spent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        async with serving(RealtimeServer(simple_engines())) as url, desk(tmp_path) as console, console.page() as page:
+            await console.do("upstream", kind="url", url=elsewhere(url), model="gpt-realtime")
+            await console.do("budget", usd=0.000001)
+            done: list[bool] = []
+            paid = console.call.paid
+
+            def watched(response: Response) -> None:
+                was_due = console.call._chores.due("farewell")
+                paid(response)
+                done.append(is_farewell(response))
+                if not was_due:  # another answer that is over meanwhile
+                    timer = console.call._chores._timers["farewell"]
+                    paid(response)
+                    assert console.call._chores._timers["farewell"] is timer
+
+            monkeypatch.setattr(console.call, "paid", watched)
+            await page.connect()
+            await page.until(lambda: page.call["state"] == "closed")
+            assert done == [False, True]
+            assert page.call["reason"] == "the budget is spent"
+
+    run(story())
+
+
+def test_engines_that_could_not_start_are_started_again_at_the_next_connect(tmp_path: Path) -> None:
+    class Late(ToneVad):
+        missing = True
+
+        async def start(self) -> None:
+            if Late.missing:
+                raise EngineError("tone", "is out of tune.", remedy="Tune it.")
+
+    async def story() -> None:
+        engines = msgspec.structs.replace(simple_engines(), vad=Late())
+        async with desk(tmp_path, engines=engines) as console, console.page() as page:
+            await console.do("connect", viewer=page.name)
+            await page.until(lambda: page.call["state"] == "closed")
+            Late.missing = False
+            await page.connect()
+            assert page.call["state"] == "connected"
+
+    run(story())
+
+
+def test_a_problem_in_a_call_that_was_connected_is_told_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(self: Line, text: str) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Line, "say", broken)
+
+    async def story() -> None:
+        async with desk(tmp_path) as console, console.page() as page:
+            await console.do("connect", viewer=page.name)
+            await page.until(lambda: page.call["state"] == "closed")
+            assert page.call["reason_code"] == "ended-problem"
+            assert "Input/output error" in page.banners[-1]["cause"]
+
+    run(story())
+
+
+def test_one_event_costs_the_same_in_a_long_conversation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        async with desk(tmp_path) as console, console.page() as page:
+            await page.connect()
+            for n in range(12):
+                await console.do("say", text=f"word {n}")
+                await page.until(lambda n=n: page.types.count("response.done") == n + 2)  # type: ignore[misc]
+            looked: list[str] = []
+            put = console.call._pane.put
+            monkeypatch.setattr(console.call._pane, "put", lambda item: (looked.append(item.id), put(item)))
+            before = len(page.order)
+            await console.do("say", text="one more")
+            await page.until(lambda: page.types.count("response.done") == 14)
+            assert set(looked) <= {*page.order[before:], *page.order[before - 1 : before]}
 
     run(story())

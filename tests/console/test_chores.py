@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from duologue.console.chores import Chores
 from duologue.errors import NotConnected
 
@@ -54,5 +56,18 @@ def test_a_connection_that_has_just_ended_is_no_news() -> None:
         chores.do(fail(), "fail")
         await asyncio.sleep(0)
         await asyncio.sleep(0)
+
+    asyncio.run(story())
+
+
+def test_a_defect_in_a_job_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        async def job() -> None:
+            raise KeyError("defect")
+
+        chores = Chores()
+        chores.do(job(), "truncate")
+        await asyncio.gather(*chores._jobs)
+        assert "truncate failed by a defect" in caplog.text
 
     asyncio.run(story())

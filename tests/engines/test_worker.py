@@ -140,6 +140,8 @@ def test_closing_leaves_no_process_and_refuses_calls() -> None:
                 await anext(hanging.data())
             with pytest.raises(EngineError, match="closed"):
                 await worker.call(b"late")
+            await worker.start()  # a server that could not start, and has closed its engines, starts again
+            assert await ask(worker, b"again") == [b"again"]
             await worker.close()
 
     asyncio.run(check())

@@ -16,7 +16,8 @@ from duologue.access.origins import Gate, is_loopback
 from duologue.cli.engines import add_engine_arguments, make_engines
 from duologue.cli.serving import Address, free_port, run_app
 from duologue.console.app import create_app
-from duologue.console.call import Call, CallConfig
+from duologue.console.call import Call
+from duologue.console.config import CallConfig
 from duologue.console.embedded import Embedded
 from duologue.console.hub import Hub
 from duologue.console.tools import WEATHER_URL

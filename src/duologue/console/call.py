@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from duologue.client.items import ConversationItem
 from duologue.console import frames, sound
 from duologue.console import items as item_views
 from duologue.console import settings as session_settings
 from duologue.console.chores import Chores
+from duologue.console.config import CallConfig
 from duologue.console.embedded import Embedded
 from duologue.console.endings import Ending, of_closing, of_failure, of_trouble
-from duologue.console.feed import Feed, LoggedEvent
+from duologue.console.feed import Feed
 from duologue.console.hub import Hub, Speaker
 from duologue.console.line import Line, is_farewell
 from duologue.console.notices import Notices
@@ -48,15 +47,6 @@ VACANT_SECONDS = 1.2
 FAREWELL_SECONDS = 20.0
 MIN_TURN_MS = 100
 """The protocol takes no shorter turn."""
-
-
-class CallConfig(Struct, frozen=True, kw_only=True):
-    """What a call needs to know from outside. `key` gives the OpenAI key or None; it is asked for at each connect."""
-
-    upstream: Upstream
-    sessions: Path
-    weather_url: str
-    key: Callable[[], str | None]
 
 
 class Call:
@@ -108,7 +98,8 @@ class Call:
 
     def frame(self, number: int) -> bytes:
         """Event `number` as it was on the wire. Raises Refused if it is gone."""
-        frame = self._kept(self.feed.events[number]) if 0 <= number < len(self.feed.events) else b""
+        known = 0 <= number < len(self.feed.events)
+        frame = self._recording.frame_at(self.feed.events[number].trace_offset) if known else b""
         if not frame:
             raise Refused("gone", "This event is not there any more.", "")
         return frame
@@ -370,10 +361,9 @@ class Call:
             self.notices.solved("response")
         self._show_money()
         if self._chores.due("farewell"):
-            if not is_farewell(response):
-                return  # the goodbye is still to come
-            seconds = self._voice.pending_ms / 1000 + 0.5
-            self._chores.after("farewell", seconds, self._end_of_money)
+            if is_farewell(response):  # other answers may be over before it
+                seconds = self._voice.pending_ms / 1000 + 0.5
+                self._chores.after("farewell", seconds, self._end_of_money)
         elif self._purse.exhausted and self._line is not None:
             self.notices.add("budget", "The budget is spent; the call ends.", "Raise it and connect again.")
             self._chores.after("farewell", FAREWELL_SECONDS, self._end_of_money)

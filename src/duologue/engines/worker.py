@@ -97,7 +97,11 @@ class Worker:
         return len(self._calls)
 
     async def start(self) -> None:
-        """Have a child that is ready. Raises EngineError."""
+        """Have a child that is ready, after `close` too. Raises EngineError."""
+        self._closed = False
+        await self._have_child()
+
+    async def _have_child(self) -> None:
         async with self._starting:
             if self._closed:
                 raise EngineError(self.name, "the engine is closed", code="engine_closed")
@@ -107,7 +111,7 @@ class Worker:
 
     async def call(self, body: bytes) -> Call:
         """Begin a piece of work. Raises EngineError."""
-        await self.start()
+        await self._have_child()
         call = self.begin(body)
         if call is None:
             raise EngineError(self.name, f"{_ENDED}.", code="engine_crashed", remedy=_AGAIN, retryable=True)
