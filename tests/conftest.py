@@ -1,4 +1,4 @@
-"""Makes the helper modules that lie beside the tests importable."""
+"""Makes the modules that lie beside the tests importable."""
 
 from __future__ import annotations
 

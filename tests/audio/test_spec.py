@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duologue.audio.spec import ALAW_8K, PCM16_16K, PCM16_24K, ULAW_8K, AudioSpec
+from duologue.audio.spec import ALAW_8K, BYTES_PER_MS, PCM16_16K, PCM16_24K, SAMPLES_PER_MS, ULAW_8K, AudioSpec
 
 
 def test_milliseconds_and_bytes() -> None:
@@ -29,3 +29,7 @@ def test_odd_rates_give_whole_frames(duration_ms: int, rate_hz: int) -> None:
 def test_impossible_sound(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="positive"):
         AudioSpec(**wrong)
+
+
+def test_a_millisecond_of_the_usual_sound() -> None:
+    assert (SAMPLES_PER_MS, BYTES_PER_MS) == (24, 48)

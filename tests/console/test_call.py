@@ -1,7 +1,7 @@
 """The call, played over real sockets with simple engines.
 
-Covers duologue.console.line, duologue.console.config, duologue.console.embedded, duologue.console.hub,
-duologue.console.api and duologue.console.refusal too.
+Covers duologue.console.line, duologue.console.pane, duologue.console.panel, duologue.console.config,
+duologue.console.embedded, duologue.console.hub, duologue.console.api and duologue.console.refusal too.
 """
 
 from __future__ import annotations

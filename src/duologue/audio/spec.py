@@ -49,3 +49,7 @@ PCM16_24K = AudioSpec()
 PCM16_16K = AudioSpec(rate_hz=16_000)
 ULAW_8K = AudioSpec(encoding="ulaw", rate_hz=8_000)
 ALAW_8K = AudioSpec(encoding="alaw", rate_hz=8_000)
+
+SAMPLES_PER_MS = PCM16_24K.rate_hz // 1000
+BYTES_PER_MS = PCM16_24K.bytes_in(1)
+"""Of the protocol's usual sound, PCM16 mono at 24 kHz."""

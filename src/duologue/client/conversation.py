@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from msgspec import UNSET, Struct
 
+from duologue.audio.spec import BYTES_PER_MS
 from duologue.client.items import ConversationItem
 from duologue.client.speech import InputSpeech
 from duologue.protocol import server_events as ev
@@ -44,7 +45,7 @@ class RealtimeConversation:
 
     def __init__(self) -> None:
         self.input = InputSpeech()
-        self.output_bytes_per_ms = 48
+        self.output_bytes_per_ms = BYTES_PER_MS
         self._placed: dict[str, ConversationItem] = {}
         self._drafts: OrderedDict[str, ConversationItem] = OrderedDict()
         self._gone: OrderedDict[str, None] = OrderedDict()

@@ -161,4 +161,3 @@ class Emitter:
         _log.error("a handler of %r failed", name, exc_info=problem)
         if name != "error":
             self.emit("error", self.describe(problem))
-

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 
+from duologue.audio.spec import BYTES_PER_MS
+
 _KEPT_MS = 300_000
 _IDLE_MS = 30_000
 _TURNS = 64
@@ -13,7 +15,7 @@ class InputSpeech:
     """Positions are bytes of the sound sent so far; older sound than 5 minutes (30 s while nobody speaks) is forgotten."""
 
     def __init__(self) -> None:
-        self.bytes_per_ms = 48
+        self.bytes_per_ms = BYTES_PER_MS
         self.position = 0
         self._pieces: deque[bytes] = deque()
         self._start = 0

@@ -45,8 +45,6 @@ AWAY_SECONDS = 30.0
 VACANT_SECONDS = 1.2
 """A reloading page is back by then; after it the microphone is free for another tab."""
 FAREWELL_SECONDS = 20.0
-MIN_TURN_MS = 100
-"""The protocol takes no shorter turn."""
 
 
 class Call:
@@ -276,7 +274,7 @@ class Call:
         if not self._state.recording:
             return
         self._update(recording=False)
-        if self._turn_bytes < MIN_TURN_MS * sound.BYTES_PER_MS:
+        if self._turn_bytes < sound.MIN_TURN_BYTES:
             await line.clear_input()
         else:
             await line.answer()

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from duologue.audio.spec import BYTES_PER_MS
 from duologue.console.feed import LoggedEvent
-from duologue.console.sound import BYTES_PER_MS
 from duologue.console.views import By, EventBody
 
 SEARCHABLE_BYTES = 65_536

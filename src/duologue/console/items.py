@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from duologue.audio.spec import BYTES_PER_MS
 from duologue.client.items import ConversationItem
-from duologue.console.sound import BYTES_PER_MS
 from duologue.console.views import ItemView, ToolCallView
 
 PROBLEMS = {"engine_crashed": "recognizer-crashed", "unsupported_language": "recognizer-language"}

@@ -10,13 +10,14 @@ import struct
 
 from msgspec import Struct
 
+from duologue.audio.spec import BYTES_PER_MS, SAMPLES_PER_MS
 from duologue.dialogue.playback import PlaybackLedger, Truncation
 
 SOUND, CLEAR, END = 1, 2, 3
 MIC, HEARD, CLEARED, PRESS, RELEASE = 1, 2, 3, 4, 5
 HEADER_BYTES = 4
-SAMPLES_PER_MS = 24
-BYTES_PER_MS = 2 * SAMPLES_PER_MS
+MIN_TURN_BYTES = 100 * BYTES_PER_MS
+"""The protocol takes no shorter turn."""
 
 PartKey = tuple[str, int]
 """Item id and content index."""

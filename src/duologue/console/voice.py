@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from duologue.audio.spec import BYTES_PER_MS
 from duologue.console import sound
 from duologue.console.hub import Speaker
 from duologue.dialogue.playback import Truncation
 
 SETTLE_SECONDS = 0.5
 """How long a page may take to say what was heard, before its last report counts."""
-_PIECE_BYTES = 48_000
+_PIECE_BYTES = 1000 * BYTES_PER_MS
 
 
 class Voice:
@@ -46,7 +47,7 @@ class Voice:
 
     def received_ms(self, item_id: str) -> int:
         """The length of all sound of an item that the model sent."""
-        return self._received_of.get(item_id, 0) // sound.BYTES_PER_MS
+        return self._received_of.get(item_id, 0) // BYTES_PER_MS
 
     def say(self, part: sound.PartKey, pcm: bytes) -> None:
         """More sound came in; what comes after a stop is counted but not played."""
