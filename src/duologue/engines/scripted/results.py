@@ -151,7 +151,7 @@ def _done(what: str, given: dict[str, Any], language: str) -> str:
     words = [" ".join(split_name(text)) if re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)+", text) else text for _, text in shown]
     if len(shown) == 2 and split_name(shown[0][0])[-1:] in (["key"], ["name"], ["field"]):
         if language == "ko":
-            return f"완료했습니다. {words[0]}: {words[1]}."
+            return f"완료했습니다. {_KOREAN_KEYS.get(words[0], words[0])}: {words[1]}."
         return f"Done. I noted that {words[0]} is {words[1]}."
     told = join_words(
         f"{' '.join(split_name(key))} {word}" for (key, _), word in zip(shown, words, strict=True) if word

@@ -12,10 +12,15 @@ const TEXT = {
     "Another tab has the microphone; this one watches.",
     "다른 탭이 마이크를 사용 중입니다. 이 탭은 보기만 합니다.",
   ],
+  vacant: [
+    "The tab that had the microphone is closed: nobody has it now.",
+    "마이크를 쓰던 탭이 닫혔습니다. 지금은 아무도 마이크를 쓰지 않습니다.",
+  ],
   push: ["Push to talk", "눌러서 말하기"],
   pushHint: ["Hold the button or the space bar", "버튼이나 스페이스 바를 누르고 말하세요"],
   releaseHint: ["Release to send", "놓으면 전송됩니다"],
   vadHint: ["Just speak: the server hears when you stop", "그냥 말하세요. 말이 끝나면 서버가 알아챕니다"],
+  noMicHint: ["The microphone is not allowed: allow it beside the address, or type", "마이크가 허용되지 않았습니다. 주소창 옆에서 허용하거나 글로 입력하세요"],
   detection: ["Turn detection", "차례 감지"],
   manual: ["Manual", "수동"],
   vad: ["VAD", "VAD"],
@@ -38,6 +43,7 @@ const TEXT = {
     "Connect and say “what is the weather in Paris?”, or type a message.",
     "연결한 뒤 영어로 “what is the weather in Paris?”라고 말하거나 메시지를 입력하세요.",
   ],
+  noHits: ["Nothing matches.", "일치하는 항목이 없습니다."],
   time: ["Time", "시각"],
   direction: ["Direction", "방향"],
   type: ["Type", "종류"],
@@ -60,15 +66,19 @@ const TEXT = {
   stop: ["Stop", "정지"],
   remove: ["Delete", "삭제"],
   awaiting: ["awaiting the transcript", "받아쓰는 중"],
+  noWords: ["no words heard", "알아들은 말이 없습니다"],
   noTranscript: ["no transcript", "받아쓴 내용 없음"],
   listening: ["listening…", "듣는 중…"],
   heard: ["heard {0} of {1} s", "{1}초 중 {0}초 들음"],
+  heardAll: ["heard {0} s", "{0}초 들음"],
   cut: ["cut at {0} s of {1} s", "{1}초 중 {0}초에서 잘림"],
   unheard: ["never heard:", "듣지 못한 부분:"],
   status_in_progress: ["in progress", "진행 중"],
   status_completed: ["completed", "완료"],
   status_incomplete: ["incomplete", "미완료"],
   status_failed: ["failed", "실패"],
+  statusCut: ["cut", "잘림"],
+  statusNotTranscribed: ["not transcribed", "받아쓰기 실패"],
   idle: ["Not connected", "연결 안 됨"],
   connecting: ["Connecting", "연결 중"],
   connected: ["Connected", "연결됨"],
@@ -94,6 +104,7 @@ const TEXT = {
   map: ["Map", "지도"],
   noMemory: ["Nothing remembered yet.", "아직 기억한 것이 없습니다."],
   upstream: ["Server", "서버"],
+  embeddedLabel: ["embedded", "내장 서버"],
   embedded: ["Embedded (no key)", "내장 (키 불필요)"],
   openai: ["OpenAI", "OpenAI"],
   url: ["Another address", "다른 주소"],
@@ -126,6 +137,14 @@ const TEXT = {
   total: ["This call", "이번 통화"],
   tokens: ["{0} tokens in, {1} out", "입력 {0} 토큰, 출력 {1} 토큰"],
   estimated: ["estimate", "추정"],
+  localTokens: [
+    "This server runs on your machine and costs nothing. Its token counts are estimates of its own.",
+    "이 서버는 내 컴퓨터에서 실행되어 비용이 들지 않습니다. 토큰 수는 서버의 자체 추정치입니다.",
+  ],
+  estimateHint: [
+    "Dollars are estimates: tokens as the server counts them, times a dated price table.",
+    "달러는 추정치입니다. 서버가 센 토큰 수에 특정 날짜의 가격표를 곱했습니다.",
+  ],
   unknownPrice: ["no price known for this model", "이 모델의 가격을 모릅니다"],
   budget: ["Budget, $", "예산, $"],
   budgetHint: ["The call ends politely when it is spent.", "다 쓰면 통화를 정중히 끝냅니다."],
@@ -198,11 +217,57 @@ const PROBLEMS: Record<string, readonly [cause: string, step: string, cause_ko: 
   ],
   replay: ["This sound could not be played.", "", "이 소리를 재생할 수 없습니다.", ""],
   audio: ["Sound could not be set up.", "Load the page again.", "소리를 준비할 수 없습니다.", "페이지를 새로 고치세요."],
-  upstream: ["", "", "서버에 연결할 수 없습니다.", ""],
+  upstream: ["", "", "서버에 연결할 수 없습니다.", "서버 주소, 모델, 키를 확인하세요."],
+  "upstream-again": ["", "", "서버에 연결할 수 없습니다.", "서버가 실행 중인지 확인하고 잠시 후 다시 시도하세요."],
+  "ended-by-server": ["", "", "서버가 통화를 끝냈습니다.", "다시 연결하세요."],
+  "ended-restart": ["", "", "서버가 중지되었거나 다시 시작되었습니다.", "다시 연결하세요."],
+  "ended-lost": ["", "", "서버와의 연결이 끊어졌습니다.", "서버가 실행 중인지 확인하고 다시 연결하세요."],
+  "ended-silent": ["", "", "서버가 더 이상 응답하지 않습니다.", "서버가 실행 중인지 확인하고 다시 연결하세요."],
+  "ended-refused": ["", "", "서버가 이 통화를 허용하지 않습니다.", "키와 모델을 확인하고 다시 연결하세요."],
+  "ended-too-big": ["", "", "한 번에 너무 많은 데이터를 서버에 보냈습니다.", "다시 연결하세요."],
+  "ended-failed": ["", "", "서버에서 오류가 났습니다.", "다시 연결하세요. 반복되면 서버의 로그를 확인하세요."],
+  "ended-busy": ["", "", "서버가 너무 바쁩니다.", "잠시 기다렸다가 다시 연결하세요."],
+  "no-connection": ["", "", "연결하지 못했습니다", ""],
+  stopped: ["", "", "콘솔이 종료되었습니다", ""],
+  "page-closed": ["", "", "페이지가 닫혔습니다", ""],
+  defect: ["", "", "콘솔 오류", ""],
+  "recognizer-crashed": [
+    "The speech recognizer stopped while it listened to you. It has been restarted.",
+    "Say it again.",
+    "듣는 도중에 음성 인식기가 멈췄습니다. 다시 시작되었습니다.",
+    "다시 말해 주세요.",
+  ],
+  "recognizer-language": [
+    "",
+    "",
+    "내장 음성 인식기는 영어만 알아듣습니다.",
+    "다른 언어는 --stt-url로 인식기를 연결하세요.",
+  ],
+  service_unreachable: [
+    "The weather service cannot be reached.",
+    "Is this machine connected to a network?",
+    "날씨 서비스에 연결할 수 없습니다.",
+    "이 컴퓨터가 네트워크에 연결되어 있는지 확인하세요.",
+  ],
+  service_refused: ["", "", "날씨 서비스가 요청을 거절했습니다.", ""],
+  service_nonsense: ["", "", "날씨 서비스의 답을 이해할 수 없습니다.", ""],
+  setting: ["", "", "서버가 설정을 받아들이지 않았습니다.", "세션 패널의 해당 항목을 확인하세요."],
+  response: ["", "", "답변하지 못했습니다.", ""],
+  recording: ["", "", "세션 파일에 기록할 수 없습니다.", "통화는 기록 없이 계속됩니다. 디스크 공간과 --sessions를 확인하세요."],
+  engine: ["", "", "내장 서버를 시작할 수 없습니다.", ""],
+  "in-call": ["", "", "통화 중입니다.", "먼저 연결을 끊으세요."],
+  "not-connected": ["", "", "통화 중이 아닙니다.", "먼저 연결하세요."],
+  "bad-address": ["", "", "사용할 수 없는 주소입니다.", ""],
   "no-key": ["", "", "OpenAI 키가 없습니다.", ".env에 OPENAI_API_KEY를 넣거나 --upstream openai로 다시 시작하세요."],
   budget: ["", "", "예산을 다 써서 통화를 끝냈습니다.", "예산을 올리고 다시 연결하세요."],
   transcription: ["", "", "말을 받아쓰지 못했습니다.", ""],
 };
+
+/** Problems whose own words say more than the translation does. */
+const DETAILED = new Set([
+  "mic-busy", "audio", "replay", "upstream", "upstream-again", "engine", "transcription", "response", "setting", "recording",
+  "bad-address",
+]);
 
 const stored = localStorage.getItem("duologue-language") as Language | null;
 export const language = signal<Language>(stored ?? (navigator.language.toLowerCase().startsWith("ko") ? "ko" : "en"));
@@ -227,8 +292,9 @@ export function explain(code: string, cause: string, step: string): { cause: str
   if (!known) return { cause: cause || code, step };
   const [causeEn, stepEn, causeKo, stepKo] = known;
   const own = language.value === "ko" ? causeKo : causeEn;
+  const detail = DETAILED.has(code) && own && cause && cause !== own;
   return {
-    cause: own && cause && cause !== own ? `${own} (${cause})` : own || cause,
+    cause: detail ? `${own} (${cause})` : own || cause,
     step: (language.value === "ko" ? stepKo : stepEn) || step,
   };
 }

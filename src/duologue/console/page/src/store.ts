@@ -86,7 +86,9 @@ function apply(frame: Frame): void {
   if (frame.banners !== undefined) banners.value = frame.banners;
   if (frame.hits !== undefined && frame.hits.q === filterText) {
     const known = frame.hits.reset ? [] : (hits.value?.rows ?? []);
-    hits.value = { q: frame.hits.q, rows: known.concat(frame.hits.rows) };
+    const found = known.concat(frame.hits.rows);
+    // A row that only now matches may stand before one that did already.
+    hits.value = { q: frame.hits.q, rows: found.every((n, i) => !i || found[i - 1]! < n) ? found : found.sort((a, b) => a - b) };
   }
 }
 
@@ -99,6 +101,7 @@ export function follow(): void {
   socket = feed;
   feed.onopen = () => {
     linked.value = "open";
+    forget("unreachable");
     wait = 250;
     if (filterText) feed.send(JSON.stringify({ filter: filterText }));
   };
@@ -136,16 +139,18 @@ export interface Problem {
   code: string;
   cause: string;
   step: string;
+  /** The command that was refused; its next success takes the problem away. */
+  command: string;
 }
 
 /** Problems that only the browser can know: microphone, loudspeaker, socket. */
 export const problems = signal<Problem[]>([]);
 let problemCount = 0;
 
-export function report(code: string, cause: string, step: string): void {
+export function report(code: string, cause: string, step: string, command = ""): void {
   problems.value = [
-    ...problems.value.filter((known) => known.code !== code),
-    { id: --problemCount, code, cause, step },
+    ...problems.value.filter((known) => known.code !== code && (!command || known.command !== command)),
+    { id: --problemCount, code, cause, step, command },
   ];
 }
 
@@ -155,15 +160,35 @@ export function forget(code: string): void {
 
 /** Send a command; false (and a banner) if it was refused. */
 export async function send(command: string, body: Record<string, unknown> = {}): Promise<boolean> {
+  const refusal = await attempt(command, body);
+  if (refusal === null) problems.value = problems.value.filter((known) => known.command !== command);
+  else report(refusal.code, refusal.cause, refusal.step, command);
+  return refusal === null;
+}
+
+/** Why the console does not take a setting, by its field. */
+export const refusals = signal<Record<string, string>>({});
+
+/** Change one setting; a refusal is told beside its field. */
+export async function change(field: string, value: unknown): Promise<void> {
+  const refusal = await attempt("session", { changes: { [field]: value } });
+  const { [field]: _, ...others } = refusals.value;
+  refusals.value = refusal === null ? others : { ...others, [field]: refusal.cause || refusal.code };
+}
+
+async function attempt(
+  command: string,
+  body: Record<string, unknown>,
+): Promise<{ code: string; cause: string; step: string } | null> {
   try {
     const answer = await post(command, body);
-    if (answer.ok) return true;
+    forget("unreachable");
+    if (answer.ok) return null;
     const refusal = (await answer.json().catch(() => ({}))) as { code?: string; cause?: string; step?: string };
-    report(refusal.code ?? "refused", refusal.cause ?? `HTTP ${answer.status}`, refusal.step ?? "");
+    return { code: refusal.code ?? "refused", cause: refusal.cause ?? `HTTP ${answer.status}`, step: refusal.step ?? "" };
   } catch {
-    report("unreachable", "", "");
+    return { code: "unreachable", cause: "", step: "" };
   }
-  return false;
 }
 
 export function post(command: string, body: Record<string, unknown> = {}): Promise<Response> {

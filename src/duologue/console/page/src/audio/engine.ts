@@ -293,6 +293,13 @@ export function followCall(name: () => string): void {
     gate();
   });
   navigator.mediaDevices?.addEventListener("devicechange", () => void listDevices());
+  // Not every browser tells of the microphone's permission; there the next try finds out.
+  navigator.permissions
+    ?.query({ name: "microphone" as PermissionName })
+    .then((permission) => {
+      permission.onchange = () => permission.state === "granted" && forget("mic-denied");
+    })
+    .catch(() => undefined);
   const letGo = (): void => release();
   window.addEventListener("blur", letGo);
   document.addEventListener("visibilitychange", () => document.hidden && letGo());

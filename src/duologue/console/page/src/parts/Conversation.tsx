@@ -1,6 +1,6 @@
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { playItem, replaying } from "../audio/engine";
-import { t } from "../i18n";
+import { explain, t } from "../i18n";
 import { items, order, send } from "../store";
 import type { ItemView } from "../types.gen";
 
@@ -35,7 +35,8 @@ function Words({ item }: { item: ItemView }) {
   if (!item.text && !item.unheard) {
     if (item.awaiting_transcript) return <p class="words faint">{t("awaiting")}</p>;
     if (item.status === "in_progress") return <p class="words faint">{item.role === "user" ? t("listening") : "…"}</p>;
-    return <p class="words faint">{item.problem ? "" : t("noTranscript")}</p>;
+    if (item.problem) return null;
+    return <p class="words faint">{t(item.no_words ? "noWords" : "noTranscript")}</p>;
   }
   return (
     <p class="words">
@@ -58,37 +59,73 @@ function Sound({ item }: { item: ItemView }) {
   if (item.role === "user") return <span>{whole} s</span>;
   if (item.cut_ms !== null) return <span class="cut">✂ {t("cut", seconds(item.cut_ms), whole)}</span>;
   if (item.heard_ms < item.audio_ms) return <span>{t("heard", seconds(item.heard_ms), whole)}</span>;
-  return <span>{t("heard", whole, whole)}</span>;
+  return <span>{t("heardAll", whole)}</span>;
+}
+
+function status(item: ItemView): [kind: string, words: string] {
+  if (item.cut_ms !== null) return ["cut", t("statusCut")];
+  if (item.problem) return ["failed", t("statusNotTranscribed")];
+  const known = (["in_progress", "completed", "incomplete", "failed"] as const).find((name) => name === item.status);
+  return [item.status, known ? t(`status_${known}`) : item.status];
+}
+
+/** In the user's words where there are some, else in those of the server. */
+function problem(item: ItemView): string {
+  const { cause, step } = explain(item.problem_code, item.problem, "");
+  return step ? `${cause} ${step}` : cause;
+}
+
+/** The next item gets the focus of the one that goes, else the log: the keyboard goes on from there. */
+function removeItem(id: string, button: HTMLElement): void {
+  const article = button.closest<HTMLElement>("article");
+  const next = article?.nextElementSibling ?? article?.previousElementSibling;
+  const focused = document.activeElement === button || document.activeElement === document.body;
+  void send("item/delete", { id }).then((gone) => {
+    if (!gone || !focused) return;
+    const target = next instanceof HTMLElement && next.isConnected && next.matches("article") ? next : null;
+    (target ?? document.querySelector<HTMLElement>(".log"))?.focus();
+  });
 }
 
 function Item({ item }: { item: ItemView }) {
   const name = role(item);
-  const status = `status_${item.status}`;
+  const [kind, state] = status(item);
+  const what = `${name}, ${item.text || item.tool?.name || item.output || state}`.slice(0, 80);
   const playing = replaying.value === item.id;
   return (
-    <article class={`item ${item.role || item.kind}`} aria-label={`${name}: ${item.text || item.tool?.name || item.output}`}>
+    <article
+      class={`item ${item.role || item.kind}`}
+      aria-label={`${name}: ${item.text || item.tool?.name || item.output}`}
+      tabIndex={-1}
+    >
       <div class="item-head">
         <span class="role">{name}</span>
-        <span class={`status ${item.status}`}>
-          {status === "status_in_progress" ? t("status_in_progress") : null}
-          {status === "status_completed" ? t("status_completed") : null}
-          {status === "status_incomplete" ? t("status_incomplete") : null}
-          {status === "status_failed" ? t("status_failed") : null}
-        </span>
+        {(kind !== "cut" || !item.audio_ms) && <span class={`status ${kind}`}>{state}</span>}
         <Sound item={item} />
         <span class="item-actions">
           {item.audio_ms > 0 && (
-            <button type="button" class="quiet" aria-pressed={playing} onClick={() => void playItem(item.id)}>
+            <button
+              type="button"
+              class="quiet"
+              aria-label={`${playing ? t("stop") : t("play")}: ${what}`}
+              aria-pressed={playing}
+              onClick={() => void playItem(item.id)}
+            >
               {playing ? t("stop") : t("play")}
             </button>
           )}
-          <button type="button" class="quiet" onClick={() => void send("item/delete", { id: item.id })}>
+          <button
+            type="button"
+            class="quiet"
+            aria-label={`${t("remove")}: ${what}`}
+            onClick={(event) => removeItem(item.id, event.currentTarget)}
+          >
             {t("remove")}
           </button>
         </span>
       </div>
       <Words item={item} />
-      {item.problem && <p class="problem">{item.problem}</p>}
+      {item.problem && <p class="problem">{problem(item)}</p>}
     </article>
   );
 }

@@ -91,6 +91,18 @@ function size(bytes: number): string {
   return bytes < 1000 ? `${bytes} B` : bytes < 1e6 ? `${(bytes / 1000).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
+/** A type keeps both ends in sight: its beginning is common to many, its end is where they differ. */
+function Kind({ type }: { type: string }) {
+  const cut = type.lastIndexOf(".");
+  if (cut < 8) return <b>{type}</b>;
+  return (
+    <b>
+      <span class="front">{type.slice(0, cut)}</span>
+      <span class="back">{type.slice(cut)}</span>
+    </b>
+  );
+}
+
 function Row({ line, index, active }: { line: Line; index: number; active: boolean }) {
   const { row, child } = line;
   const n = child ? child.n : row.first;
@@ -114,8 +126,8 @@ function Row({ line, index, active }: { line: Line; index: number; active: boole
         {row.by === "client" ? "↑" : "↓"}
       </span>
       <span role="gridcell" class="type">
-        {row.type}
-        {(child ? child.note : row.note) && <em> {child ? child.note : row.note}</em>}
+        <Kind type={row.type} />
+        {(child ? child.note : row.note) && <em>{child ? child.note : row.note}</em>}
       </span>
       <span role="gridcell" class="times">
         {!child && row.count > 1 && (
@@ -306,7 +318,7 @@ export function Events() {
               <Row key={start + offset} line={line} index={start + offset} active={start + offset === active} />
             ))}
           </div>
-          {count === 0 && !hits.value && <p class="empty">{t("noEvents")}</p>}
+          {count === 0 && <p class="empty">{t(hits.value && rows.length > 0 ? "noHits" : "noEvents")}</p>}
         </div>
         {!tail && (
           <button type="button" class="tail" onClick={() => setTail(true)}>

@@ -1,8 +1,10 @@
 import { signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
 import { unlock } from "../audio/engine";
-import { language, switchLanguage, t } from "../i18n";
+import { explain, language, switchLanguage, t } from "../i18n";
 import { call, linked, live, me, mine, money, send, upstream } from "../store";
+
+import type { CallView } from "../types.gen";
 
 type Theme = "auto" | "light" | "dark";
 const theme = signal<Theme>((localStorage.getItem("duologue-theme") as Theme | null) ?? "auto");
@@ -20,11 +22,16 @@ function showTheme(): void {
 }
 showTheme();
 
+function reason(now: CallView): string {
+  const words = language.value === "ko" ? explain(now.reason_code, "", "").cause : "";
+  return (words && words !== now.reason_code ? words : now.reason).replace(/\.$/, "");
+}
+
 function state(): string {
   if (linked.value === "lost") return t("lost");
   const now = call.value;
   if (!now) return t("connecting");
-  if (now.state === "closed") return now.reason ? `${t("closed")}: ${now.reason}` : t("closed");
+  if (now.state === "closed") return now.reason ? `${t("closed")}: ${reason(now)}` : t("closed");
   if (now.state === "connected" && now.user_speaking) return `${t("connected")} · ${t("youSpeak")}`;
   if (now.state === "connected" && now.responding) return `${t("connected")} · ${t("modelSpeaks")}`;
   return t(now.state);
@@ -32,7 +39,7 @@ function state(): string {
 
 function Elapsed() {
   const [, tick] = useState(0);
-  const running = call.value?.state === "connected";
+  const running = call.value?.state === "connected" && linked.value !== "lost";
   useEffect(() => {
     if (!running) return;
     const timer = setInterval(() => tick((n) => n + 1), 1000);
@@ -73,22 +80,22 @@ export function Header() {
           {state()}
         </span>
         <Elapsed />
-        <span class="who">{upstream.value?.label}</span>
+        <span class="who">{upstream.value?.kind === "embedded" ? t("embeddedLabel") : upstream.value?.label}</span>
         {money.value && money.value.turns.length > 0 && (
           <span class="spent">
-            ${money.value.usd.toFixed(4)}
-            {money.value.estimated ? ` ${t("estimated")}` : ""}
+            {money.value.known ? `$${money.value.usd.toFixed(4)}` : t("unknownPrice")}
+            {money.value.known && money.value.estimated ? ` ${t("estimated")}` : ""}
           </span>
         )}
       </div>
       <div class="actions">
         {live.value && !mine.value && now && (
-          <button type="button" onClick={() => void command("take")} disabled={!me.value}>
+          <button type="button" onClick={() => void command("take")} disabled={!me.value || linked.value === "lost"}>
             {t("takeover")}
           </button>
         )}
         {live.value ? (
-          <button key="disconnect" type="button" class="danger" onClick={() => void command("disconnect")}>
+          <button key="disconnect" type="button" class="danger" onClick={() => void command("disconnect")} disabled={linked.value === "lost"}>
             {t("disconnect")}
           </button>
         ) : (

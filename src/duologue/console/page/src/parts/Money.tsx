@@ -13,11 +13,12 @@ export function Money() {
       <h2>{t("money")}</h2>
       <div class="card">
         <p class="sum">
-          <span class="faint">{t("total")}</span> <strong>{dollars(now.usd)}</strong>{" "}
-          {now.estimated && <span class="tag">{t("estimated")}</span>}
+          <span class="faint">{t("total")}</span> <strong>{now.known ? dollars(now.usd) : "–"}</strong>{" "}
+          {now.known && now.estimated && <span class="tag">{t("estimated")}</span>}
           {!now.known && <span class="tag">{t("unknownPrice")}</span>}
         </p>
         <p class="faint">{t("tokens", now.tokens_in, now.tokens_out)}</p>
+        {now.turns.length > 0 && <p class="faint">{t(now.local ? "localTokens" : "estimateHint")}</p>}
         <div class="setting two">
           <label for="budget">{t("budget")}</label>
           <input
@@ -59,8 +60,8 @@ export function Money() {
                   </td>
                   <td>{turn.cached_in}</td>
                   <td>
-                    {dollars(turn.usd)}
-                    {turn.estimated ? " ~" : ""}
+                    {turn.estimated && now.known ? "~" : ""}
+                    {now.known ? dollars(turn.usd) : "–"}
                   </td>
                 </tr>
               ))}

@@ -1,16 +1,12 @@
 import { useState } from "preact/hooks";
 import { t } from "../i18n";
-import { call, live, send, session, upstream } from "../store";
+import { call, change, live, refusals, send, session, upstream } from "../store";
 import type { Settings } from "../types.gen";
 
 const VOICES = ["alloy", "ash", "ballad", "cedar", "coral", "echo", "marin", "sage", "shimmer", "verse"];
 const LANGUAGES = ["en", "ko", "de", "es", "fr", "ja", "zh"];
 
 type Field = keyof Settings;
-
-function change(field: Field, value: unknown): void {
-  void send("session", { changes: { [field]: value } });
-}
 
 /** What the server says it does: differs from the wish while an update is on its way, or for good if it was refused. */
 function InForce({ field }: { field: Field }) {
@@ -28,11 +24,17 @@ function InForce({ field }: { field: Field }) {
 
 function Line(props: { field: Field; label: string; tall?: boolean; children: preact.ComponentChildren }) {
   const { field, label, children } = props;
+  const why = refusals.value[field] ?? session.value?.refused[field];
   return (
     <div class={props.tall ? "setting tall" : "setting"}>
       <label for={`set-${field}`}>{label}</label>
       {children}
       <InForce field={field} />
+      {why && (
+        <p class="problem" role="status">
+          {why}
+        </p>
+      )}
     </div>
   );
 }
@@ -48,7 +50,7 @@ function NumberLine({ field, step, max }: { field: Field & Parameters<typeof t>[
         max={max}
         step={step}
         value={value === null || value === undefined ? "" : String(value)}
-        onChange={(event) => change(field, event.currentTarget.value === "" ? null : event.currentTarget.valueAsNumber)}
+        onChange={(event) => void change(field, event.currentTarget.value === "" ? null : event.currentTarget.valueAsNumber)}
       />
     </Line>
   );
@@ -61,7 +63,7 @@ function CheckLine({ field }: { field: "create_response" | "interrupt_response" 
         id={`set-${field}`}
         type="checkbox"
         checked={session.value?.wanted[field] ?? true}
-        onChange={(event) => change(field, event.currentTarget.checked)}
+        onChange={(event) => void change(field, event.currentTarget.checked)}
       />
     </Line>
   );
@@ -73,7 +75,7 @@ function ChoiceLine(props: { field: Field; label: string; options: [value: strin
       <select
         id={`set-${props.field}`}
         value={String(session.value?.wanted[props.field] ?? "")}
-        onChange={(event) => change(props.field, event.currentTarget.value || null)}
+        onChange={(event) => void change(props.field, event.currentTarget.value || null)}
       >
         {props.options.map(([value, shown]) => (
           <option key={value} value={value}>
@@ -159,7 +161,7 @@ export function Session() {
             id="set-instructions"
             rows={4}
             value={wanted.instructions ?? ""}
-            onChange={(event) => change("instructions", event.currentTarget.value)}
+            onChange={(event) => void change("instructions", event.currentTarget.value)}
           />
         </Line>
         <div class="setting legend" aria-hidden="true">
@@ -172,7 +174,7 @@ export function Session() {
             id="set-voice"
             list="voices"
             value={wanted.voice ?? ""}
-            onChange={(event) => change("voice", event.currentTarget.value || null)}
+            onChange={(event) => void change("voice", event.currentTarget.value || null)}
           />
         </Line>
         <datalist id="voices">
@@ -219,7 +221,7 @@ export function Session() {
             id="set-transcription_model"
             value={wanted.transcription_model ?? ""}
             placeholder={t("off")}
-            onChange={(event) => change("transcription_model", event.currentTarget.value || null)}
+            onChange={(event) => void change("transcription_model", event.currentTarget.value || null)}
           />
         </Line>
         <Line field="language" label={t("transcriptLanguage")}>
@@ -227,7 +229,7 @@ export function Session() {
             id="set-language"
             list="languages"
             value={wanted.language ?? ""}
-            onChange={(event) => change("language", event.currentTarget.value || null)}
+            onChange={(event) => void change("language", event.currentTarget.value || null)}
           />
         </Line>
         <datalist id="languages">

@@ -16,7 +16,7 @@ import {
   unlock,
 } from "../audio/engine";
 import { t } from "../i18n";
-import { call, mine, send } from "../store";
+import { call, linked, mine, problems, send } from "../store";
 import { Meter } from "./Meter";
 
 function Mode() {
@@ -35,7 +35,8 @@ function Mode() {
 }
 
 function Push() {
-  const ready = call.value?.state === "connected" && mine.value;
+  const denied = problems.value.some((known) => known.code === "mic-denied");
+  const ready = call.value?.state === "connected" && mine.value && linked.value !== "lost" && !denied;
   const vad = call.value?.mode === "vad";
   const button = useRef<HTMLButtonElement>(null);
   useEffect(() => {
@@ -63,6 +64,7 @@ function Push() {
         class="push"
         ref={button}
         aria-pressed={pressed.value}
+        aria-describedby="push-hint"
         disabled={!ready || vad}
         onPointerDown={down}
         onPointerUp={release}
@@ -74,14 +76,16 @@ function Push() {
       >
         {t("push")}
       </button>
-      <span class="hint">{vad ? t("vadHint") : pressed.value ? t("releaseHint") : t("pushHint")}</span>
+      <span class={denied ? "hint denied" : "hint"} id="push-hint">
+        {denied ? t("noMicHint") : vad ? t("vadHint") : pressed.value ? t("releaseHint") : t("pushHint")}
+      </span>
     </div>
   );
 }
 
 function Message() {
   const [text, setText] = useState("");
-  const ready = call.value?.state === "connected";
+  const ready = call.value?.state === "connected" && linked.value !== "lost";
   const submit = async (event: Event): Promise<void> => {
     event.preventDefault();
     const words = text.trim();

@@ -1,6 +1,12 @@
-import { t } from "../i18n";
+import { explain, t } from "../i18n";
 import { memory, weather } from "../store";
+import type { WeatherView } from "../types.gen";
 import { WeatherMap } from "./WeatherMap";
+
+function said(place: WeatherView): string {
+  const { cause, step } = explain(place.problem_code, place.problem, "");
+  return step ? `${cause} ${step}` : cause;
+}
 
 function Weather() {
   const place = weather.value.at(-1);
@@ -25,7 +31,7 @@ function Weather() {
           </div>
         </dl>
       )}
-      {place?.problem && <p class="problem">{place.problem}</p>}
+      {place?.problem && <p class="problem">{said(place)}</p>}
     </section>
   );
 }

@@ -8,8 +8,9 @@ import landUrl from "world-atlas/land-50m.json?url";
 import type { WeatherView } from "../types.gen";
 
 const TILES = "https://tile.openstreetmap.org";
-const OUTLINE_ZOOM = 4;
+const OUTLINE_ZOOM = 5;
 const STREET_ZOOM = 9;
+const WORLD: L.LatLngBoundsLiteral = [[-58, -165], [78, 180]];
 
 /** Plain images, so that no `data:` placeholder is needed and the content policy can stay strict. */
 const Streets = L.GridLayer.extend({
@@ -28,8 +29,27 @@ let land: Promise<GeoJSON.GeoJsonObject> | null = null;
 function loadLand(): Promise<GeoJSON.GeoJsonObject> {
   land ??= fetch(landUrl)
     .then((answer) => answer.json() as Promise<Topology<{ land: GeometryCollection }>>)
-    .then((world) => feature(world, world.objects.land) as GeoJSON.GeoJsonObject);
+    .then((world) => {
+      const outline = feature(world, world.objects.land);
+      for (const part of outline.features) {
+        const shape = part.geometry;
+        if (shape.type === "MultiPolygon") shape.coordinates.flat().forEach(unwrap);
+        if (shape.type === "Polygon") shape.coordinates.forEach(unwrap);
+      }
+      return outline;
+    });
   return land;
+}
+
+/** A shore that crosses the date line goes on beyond 180 degrees, or a line would run back around the world. */
+function unwrap(ring: GeoJSON.Position[]): void {
+  for (let i = 1; i < ring.length; i++) {
+    const step = ring[i]![0]! - ring[i - 1]![0]!;
+    if (Math.abs(step) > 180) ring[i] = [ring[i]![0]! - 360 * Math.round(step / 360), ring[i]![1]!];
+  }
+  const middle = ring.reduce((sum, at) => sum + at[0]!, 0) / ring.length;
+  const turns = 360 * Math.round(middle / 360);
+  if (turns) for (const [i, at] of ring.entries()) ring[i] = [at[0]! - turns, at[1]!];
 }
 
 export function WeatherMap({ place, label }: { place: WeatherView | undefined; label: string }) {
@@ -39,8 +59,15 @@ export function WeatherMap({ place, label }: { place: WeatherView | undefined; l
   const streets = useRef(false);
 
   useEffect(() => {
-    const view = L.map(box.current!, { attributionControl: true, zoomControl: true, worldCopyJump: true });
-    view.setView([30, 10], 1);
+    const view = L.map(box.current!, {
+      attributionControl: true,
+      zoomControl: true,
+      worldCopyJump: true,
+      // Without it the map takes the first zoom that has street tiles as its least.
+      minZoom: 0,
+      zoomSnap: 0.25,
+    });
+    view.fitBounds(WORLD);
     view.attributionControl.setPrefix(false);
     map.current = view;
     void loadLand().then((outline) => {
@@ -53,11 +80,15 @@ export function WeatherMap({ place, label }: { place: WeatherView | undefined; l
       box.current?.classList.add("streets");
     });
     tiles.addTo(view);
-    const watch = new ResizeObserver(() => view.invalidateSize());
+    const watch = new ResizeObserver(() => {
+      view.invalidateSize();
+      if (!marker.current) view.fitBounds(WORLD, { animate: false });
+    });
     watch.observe(box.current!);
     return () => {
       watch.disconnect();
       map.current = null;
+      marker.current = null;
       view.remove();
     };
   }, []);
