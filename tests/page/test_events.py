@@ -107,6 +107,33 @@ def test_a_hundred_thousand_events_stay_smooth(playwright: Playwright, tmp_path:
             browser.close()
 
 
+def test_a_fold_of_any_size_opens_whole_and_grows(playwright: Playwright, tmp_path: Path) -> None:
+    def deltas(console: Desk, first: int, count: int) -> None:
+        for number in range(first, first + count):
+            console.call.feed.record(
+                LoggedEvent(t_ms=number, by="server", type="response.output_text.delta", size=1, item="item_1")
+            )
+
+    with desk_in_a_thread(tmp_path) as (console, loop):
+        deltas(console, 0, 5_000)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        try:
+            page = browser.new_page()
+            tab = Tab(page)
+            page.goto(console.origin)
+            expect(tab.events).to_have_attribute("aria-rowcount", "2")
+            tab.events.get_by_role("button", name="5000").click()
+            expect(tab.events).to_have_attribute("aria-rowcount", "5002")
+            loop.call_soon_threadsafe(deltas, console, 5_000, 700)
+            expect(tab.events).to_have_attribute("aria-rowcount", "5702")
+            page.get_by_role("searchbox", name="Filter events").fill("output_text")
+            expect(page.get_by_text("1 of 1")).to_be_visible()
+            expect(tab.events).to_have_attribute("aria-rowcount", "5702")
+            assert tab.errors == []
+        finally:
+            browser.close()
+
+
 def test_an_event_opens_its_payload_and_a_fold_its_events(browse: Open, tmp_path: Path) -> None:
     tab = browse(recording(tmp_path / "quiet.wav", 1.0), viewport={"width": 1440, "height": 900})
     tab.mode("Manual")

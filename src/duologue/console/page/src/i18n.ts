@@ -16,6 +16,7 @@ const TEXT = {
     "The tab that had the microphone is closed: nobody has it now.",
     "마이크를 쓰던 탭이 닫혔습니다. 지금은 아무도 마이크를 쓰지 않습니다.",
   ],
+  eagerness: ["Eagerness", "응답 적극성"],
   push: ["Push to talk", "눌러서 말하기"],
   pushHint: ["Hold the button or the space bar", "버튼이나 스페이스 바를 누르고 말하세요"],
   releaseHint: ["Release to send", "놓으면 전송됩니다"],

@@ -25,6 +25,7 @@ let speaker: { context: AudioContext; node: AudioWorkletNode } | null = null;
 let recorder: Recorder | null = null;
 let worker: Worker | null = null;
 let replay: AudioBufferSourceNode | null = null;
+let replays = 0;
 let chain: Promise<void> = Promise.resolve();
 let wanted = false;
 
@@ -244,7 +245,7 @@ export async function playItem(id: string): Promise<void> {
   stopReplay();
   if (!again) return;
   replaying.value = id;
-  await playBytes(post("item/audio", { id }), () => (replaying.value === id ? (replaying.value = "") : ""));
+  await playBytes(post("item/audio", { id }), () => (replaying.value = ""));
 }
 
 /** Play the sound of one event. */
@@ -254,26 +255,31 @@ export async function playEvent(n: number): Promise<void> {
 }
 
 async function playBytes(request: Promise<Response>, ended: () => void): Promise<void> {
+  // Whatever was asked for before, and is still on its way, is not wanted any more.
+  const ticket = ++replays;
   try {
     const answer = await request;
     if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
     const context = await openSpeaker();
     const buffer = await context.decodeAudioData(await answer.arrayBuffer());
+    if (ticket !== replays) return;
     const source = new AudioBufferSourceNode(context, { buffer });
     source.connect(modelLevel.value!).connect(context.destination);
     source.onended = () => {
       source.disconnect();
-      ended();
+      if (ticket === replays) ended();
     };
     replay = source;
     source.start();
   } catch (error) {
+    if (ticket !== replays) return;
     ended();
     report("replay", String(error), "");
   }
 }
 
 function stopReplay(): void {
+  replays++;
   replay?.stop();
   replay = null;
   replaying.value = "";

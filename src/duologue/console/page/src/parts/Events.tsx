@@ -9,7 +9,7 @@ import type { EventBody, EventHead, EventRow } from "../types.gen";
 
 const LINE_PX = 24;
 const SPARE = 8;
-const CHILDREN = 500;
+const CHILDREN = 2000; // as many as one answer holds
 
 /** A line of the grid: a row, or one event inside an opened row. */
 interface Line {
@@ -35,9 +35,21 @@ function lineCount(): number {
   return count;
 }
 
+/** Where row `n` stands among the hits, which are in order; -1 if it is none of them. */
+function hitIndex(sorted: readonly number[], n: number): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (sorted[middle]! < n) low = middle + 1;
+    else high = middle;
+  }
+  return sorted[low] === n ? low : -1;
+}
+
 /** Where the opened rows stand in the present list, in order. */
 function opened(): { index: number; children: EventHead[] }[] {
-  const list = [...expanded].map(([n, children]) => ({ index: hits.value ? hits.value.rows.indexOf(n) : n, children }));
+  const list = [...expanded].map(([n, children]) => ({ index: hits.value ? hitIndex(hits.value.rows, n) : n, children }));
   return list.filter((entry) => entry.index >= 0).sort((a, b) => a.index - b.index);
 }
 
@@ -76,9 +88,29 @@ async function toggle(row: EventRow): Promise<void> {
     rowsVersion.value++;
     return;
   }
-  const answer = await post("events/children", { row: row.n, offset: 0, limit: CHILDREN });
-  if (answer.ok) expanded.set(row.n, (await answer.json()) as EventHead[]);
+  expanded.set(row.n, []);
   rowsVersion.value++;
+  await fill(row.n);
+}
+
+const filling = new Set<number>();
+
+/** Fetch what an opened row does not show yet: all of it at first, later what it has grown by. */
+async function fill(n: number): Promise<void> {
+  const known = expanded.get(n);
+  if (!known || filling.has(n)) return;
+  filling.add(n);
+  try {
+    while (expanded.get(n) === known && known.length < (rows[n]?.count ?? 0)) {
+      const answer = await post("events/children", { row: n, offset: known.length, limit: CHILDREN });
+      const more = answer.ok ? ((await answer.json()) as EventHead[]) : [];
+      if (!more.length) break;
+      known.push(...more);
+      rowsVersion.value++;
+    }
+  } finally {
+    filling.delete(n);
+  }
 }
 
 export function clock(ms: number): string {
@@ -146,7 +178,7 @@ function Row({ line, index, active }: { line: Line; index: number; active: boole
 function Detail() {
   const chosen = selected.value;
   const [body, setBody] = useState<EventBody | null>(null);
-  const [whole, setWhole] = useState<{ text: string; total: number } | null>(null);
+  const [whole, setWhole] = useState<{ text: string; bytes: number; decoder: TextDecoder } | null>(null);
   useEffect(() => {
     setBody(null);
     setWhole(null);
@@ -161,10 +193,12 @@ function Detail() {
   }, [chosen?.n, chosen?.row.type]);
   if (!chosen || !body) return null;
   const more = async (): Promise<void> => {
-    const offset = whole ? new TextEncoder().encode(whole.text).length : 0;
-    const answer = await post("event/raw", { n: chosen.n, offset, limit: 200_000 });
+    const { text, bytes, decoder } = whole ?? { text: "", bytes: 0, decoder: new TextDecoder() };
+    const answer = await post("event/raw", { n: chosen.n, offset: bytes, limit: 200_000 });
     if (!answer.ok) return;
-    setWhole({ text: (whole?.text ?? "") + (await answer.text()), total: body.size });
+    const piece = await answer.arrayBuffer(); // it may end inside a character
+    if (selected.value?.n !== chosen.n) return;
+    setWhole({ text: text + decoder.decode(piece, { stream: true }), bytes: bytes + piece.byteLength, decoder });
   };
   return (
     <div class="detail" role="group" aria-label={chosen.row.type}>
@@ -178,7 +212,7 @@ function Detail() {
             <button type="button" class="quiet" onClick={() => void playEvent(chosen.n)}>
               {t("hear")}
             </button>
-            <button type="button" class="quiet" onClick={() => void more()} disabled={whole !== null && whole.text.length >= whole.total}>
+            <button type="button" class="quiet" onClick={() => void more()} disabled={whole !== null && whole.bytes >= body.size}>
               {t(whole ? "moreBytes" : "whole")}
             </button>
           </>
@@ -209,6 +243,10 @@ export function Events() {
     watch.observe(grid.current!);
     return () => watch.disconnect();
   }, []);
+
+  useEffect(() => {
+    for (const [n, children] of expanded) if (children.length < (rows[n]?.count ?? 0)) void fill(n);
+  }, [version]);
 
   useLayoutEffect(() => {
     if (tail && grid.current) grid.current.scrollTop = grid.current.scrollHeight;

@@ -210,7 +210,7 @@ export function Session() {
         {wanted.detection === "semantic_vad" && (
           <ChoiceLine
             field="eagerness"
-            label="Eagerness"
+            label={t("eagerness")}
             options={["auto", "low", "medium", "high"].map((name) => [name, name])}
           />
         )}
