@@ -110,8 +110,51 @@ def test_a_refused_microphone_is_said_and_typing_works(browse: Open) -> None:
     tab = browse(allow=False)
     tab.connect()
     expect(tab.page.get_by_role("alert")).to_contain_text("not allowed to use the microphone")
+    expect(tab.button("Push to talk")).to_be_disabled()
+    expect(tab.page.get_by_text("allow it beside the address, or type")).to_be_visible()
     tab.say("hello there")
     expect(tab.articles.last).to_contain_text("assistant")
+
+
+def test_the_microphone_of_a_closed_tab_is_offered(browse: Open, tmp_path: Path) -> None:
+    first = browse(recording(tmp_path / "quiet.wav", 1.0))
+    first.connect()
+    page: Page = first.page.context.new_page()
+    page.goto(first.page.url)
+    second = Tab(page)
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("Another tab has the microphone")
+    first.page.close()
+    expect(alert).to_contain_text("nobody has it now", timeout=5_000)
+    second.button("Use the microphone here").click()
+    expect(alert).not_to_contain_text("microphone")
+    second.disconnect()
+
+
+def test_a_page_without_its_console_claims_nothing(browse: Open, tmp_path: Path) -> None:
+    with console_process(tmp_path) as url:
+        tab = browse(recording(tmp_path / "quiet.wav", 1.0), url=url)
+        tab.connect()
+    expect(tab.status).to_contain_text("lost the console")
+    expect(tab.button("Disconnect")).to_be_disabled()
+    expect(tab.button("Push to talk")).to_be_disabled()
+    expect(tab.page.locator(".elapsed")).to_have_count(0)
+    tab.page.close()
+    tab.errors.clear()  # the browser complains that nobody listens, which is so
+
+
+def test_the_keyboard_goes_on_from_where_an_item_was_deleted(browse: Open, tmp_path: Path) -> None:
+    tab = browse(recording(tmp_path / "quiet.wav", 1.0))
+    tab.connect()
+    tab.until_heard()
+    delete = tab.button("Delete: you, Hello!")
+    expect(delete).to_have_text("Delete")
+    delete.focus()
+    tab.page.keyboard.press("Enter")
+    expect(delete).to_have_count(0)
+    expect(tab.articles.first).to_be_focused()
+    tab.articles.first.get_by_role("button", name=re.compile("^Delete")).press("Enter")
+    expect(tab.log).to_be_focused()
 
 
 def test_a_server_that_is_not_there_leaves_a_true_state_and_a_next_step(browse: Open, tmp_path: Path) -> None:
