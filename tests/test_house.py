@@ -29,7 +29,7 @@ PURE = {
     *(f"engines/{name}" for name in ("melody", "phrases")),
     *(f"server/{name}" for name in (
         "inputs", "commands", "input_buffer", "turn", "endpoint", "response", "session", "listening", "conversation",
-        "config",
+        "config", "mcp", "remote",
         "plan", "usage", "heard", "clauses", "rules", "outbox", "bucket", "captions", "transcripts", "formats", "window",
         "responses", "turns", "item_check", "admission", "offers",
     )),

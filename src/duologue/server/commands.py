@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct
 
 from duologue.engines.base import LlmRequest, VoiceSettings
 from duologue.protocol.server_events import ServerEvent
-from duologue.protocol.session import FunctionTool
+from duologue.protocol.session import FunctionTool, McpServerTool
 
 
 class Send(Struct, frozen=True, kw_only=True):
@@ -77,6 +79,28 @@ class StopModel(Struct, frozen=True, kw_only=True):
     response_id: str
 
 
+class ListRemote(Struct, frozen=True, kw_only=True):
+    """Ask a remote MCP server what it offers; answer with `RemoteListed`."""
+
+    item_id: str
+    server: McpServerTool
+
+
+class CallRemote(Struct, frozen=True, kw_only=True):
+    """Call a tool of a remote MCP server; answer with `RemoteAnswered`."""
+
+    item_id: str
+    server: McpServerTool
+    name: str
+    arguments: dict[str, Any]
+
+
+class StopRemote(Struct, frozen=True, kw_only=True):
+    """Nobody waits for that remote call any more."""
+
+    item_id: str
+
+
 class ReportDropped(Struct, frozen=True, kw_only=True):
     """Write down that the model's context was full: these items are no longer read, though the client may see them."""
 
@@ -102,6 +126,9 @@ Command = (
     | AbortUtterance
     | StartModel
     | StopModel
+    | ListRemote
+    | CallRemote
+    | StopRemote
     | ReportDropped
     | Hangup
 )

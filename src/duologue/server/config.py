@@ -31,6 +31,7 @@ from duologue.protocol.session import (
     TranscriptionSession,
     TurnDetection,
 )
+from duologue.server.mcp import MOST_SERVERS, check_server
 
 DEFAULT_INSTRUCTIONS = "You are a helpful voice assistant. Answer briefly, in the language that is spoken to you."
 SESSION_SECONDS = 3600
@@ -358,14 +359,15 @@ def check_max_output_tokens(limit: int | str | None | UnsetType, param: str) -> 
 def check_tools(tools: Iterable[Tool] | UnsetType, param: str) -> None:
     """Names are unique, and each tool is one that this server can offer."""
     seen: set[str] = set()
+    labels: set[str] = set()
     for index, tool in enumerate(() if tools is UNSET else tools):
         match tool:
-            case McpServerTool():
-                raise ProtocolError(
-                    "This server does not connect remote MCP tools.",
-                    code="invalid_value",
-                    param=f"{param}[{index}].type",
-                )
+            case McpServerTool(server_label=label):
+                check_server(tool, f"{param}[{index}]")
+                if label in labels or len(labels) == MOST_SERVERS:
+                    problem = f"Duplicate server label: '{label}'" if label in labels else "Too many MCP servers"
+                    raise ProtocolError(f"{problem}.", code="invalid_value", param=f"{param}[{index}].server_label")
+                labels.add(label)
             case FunctionTool(name=name):
                 if not name or name in seen:
                     problem = "Duplicate tool name" if name else "A tool needs a name"

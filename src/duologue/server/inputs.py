@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from duologue.errors import ProtocolError
 from duologue.protocol.client_events import ClientEvent
+from duologue.protocol.items import McpError, McpTool
 
 
 class ClientSent(Struct, frozen=True, kw_only=True):
@@ -103,10 +104,25 @@ class ModelFailed(Struct, frozen=True, kw_only=True):
     message: str
 
 
+class RemoteListed(Struct, frozen=True, kw_only=True):
+    """What a remote MCP server offers, for the listing `item_id`; None where it could not be asked."""
+
+    item_id: str
+    tools: tuple[McpTool, ...] | None
+
+
+class RemoteAnswered(Struct, frozen=True, kw_only=True):
+    """What came of the remote call `item_id`: its output, or why there is none."""
+
+    item_id: str
+    result: str | McpError
+
+
 class Tick(Struct, frozen=True, kw_only=True):
     """A deadline may have passed."""
 
 
+Remote = RemoteListed | RemoteAnswered
 ModelOutput = ModelText | ModelToolCall | VoiceAudio | VoiceMark | ModelDone | ModelFailed
 Transcribed = TranscriptGuess | TranscriptReady | TranscriptFailed
-Input = ClientSent | ClientErred | SpeechFrames | TurnJudged | Transcribed | ModelOutput | Tick
+Input = ClientSent | ClientErred | SpeechFrames | TurnJudged | Transcribed | ModelOutput | Remote | Tick

@@ -26,5 +26,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     """Frames that wait to be handled. A faster sender is not read until there is room."""
     outbox_bytes: int = 8 * MIB
     """Events that wait to be taken by the client."""
+    remote_list_s: float = 10.0
+    """What a remote MCP server has to say what it offers; answers wait for it."""
+    remote_call_s: float = 60.0
+    """What a remote MCP tool has for its work."""
     slow_reader_s: float = 30.0
     """A client that takes nothing for this long, while its outbox is full, is cut off."""

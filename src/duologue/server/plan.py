@@ -18,6 +18,7 @@ from duologue.protocol.responses import (
 from duologue.protocol.session import (
     AudioFormat,
     FunctionTool,
+    McpServerTool,
     Modality,
     RealtimeSession,
     RetentionRatio,
@@ -26,6 +27,7 @@ from duologue.protocol.session import (
 )
 from duologue.server import config
 from duologue.server.conversation import Conversation
+from duologue.server.mcp import as_functions, server_tools
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -36,6 +38,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     instructions: str
     modalities: tuple[Modality, ...]
     tools: tuple[FunctionTool, ...]
+    servers: tuple[McpServerTool, ...]
     tool_choice: ToolChoice
     parallel_tool_calls: bool
     max_output_tokens: int | None
@@ -68,8 +71,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     def items(self, conversation: Conversation) -> tuple[Item, ...]:
         """The context, with the transcripts known by now."""
         if self.own_items is None:
-            return tuple(item for item in conversation.history.values() if not _in_progress(item))
-        return tuple(conversation.current(item) for item in self.own_items)
+            return as_functions(item for item in conversation.history.values() if not _in_progress(item))
+        return as_functions(conversation.current(item) for item in self.own_items)
 
     @property
     def preamble(self) -> tuple[str, ...]:
@@ -109,13 +112,15 @@ def make_plan(
     limit = config.given_or(params.max_output_tokens, session.max_output_tokens, "inf")
     language, _ = config.recognition(session)
     speed = 1.0 if output.speed is UNSET else output.speed
+    tools = config.given_or(params.tools, session.tools, ())
     name = voice.id if isinstance(voice, VoiceId) else voice
     return Plan(
         in_conversation=in_conversation,
         own_items=own,
         instructions=instructions,
         modalities=modalities,
-        tools=config.function_tools(config.given_or(params.tools, session.tools, ())),
+        tools=config.function_tools(tools),
+        servers=server_tools(tools),
         tool_choice=choice,
         parallel_tool_calls=config.given_or(params.parallel_tool_calls, session.parallel_tool_calls, True),
         max_output_tokens=limit if isinstance(limit, int) else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from msgspec import Struct, field
@@ -14,6 +15,9 @@ from duologue.protocol.items import (
     FunctionCall,
     Item,
     ItemStatus,
+    McpApprovalRequest,
+    McpCall,
+    McpError,
     Message,
     OutputAudio,
     OutputText,
@@ -21,11 +25,13 @@ from duologue.protocol.items import (
 )
 from duologue.protocol.responses import FailureDetails, InputTokens, Response, StatusDetails
 from duologue.protocol.session import AudioFormat
+from duologue.server.commands import CallRemote
 from duologue.server.conversation import Conversation, Sound, check_cut
 from duologue.server.formats import Encoder
 from duologue.server.heard import Mark, words_heard
 from duologue.server.input_buffer import BYTES_PER_MS
 from duologue.server.inputs import ModelDone
+from duologue.server.mcp import RemoteTool, arguments_of, ended, failure, new_call
 from duologue.server.usage import count_output, settle
 
 E = TypeVar("E", bound=wire.ServerEvent)
@@ -48,6 +54,8 @@ class _OpenCall(Struct, kw_only=True):
     number: int
     name: str
     call_id: str
+    remote: RemoteTool | None
+    """A tool that the server itself calls."""
     arguments: list[str] = field(default_factory=list)
 
 
@@ -66,6 +74,15 @@ class ResponseMachine:
         self._open: _OpenMessage | _OpenCall | None = None
         self._output: list[Item] = []
         self._sounds_ms: dict[str, int] = {}
+        self._remote: Mapping[str, RemoteTool] = {}
+        self._calling: dict[str, int] = {}
+        self._calls: list[CallRemote] = []
+        self._requests: dict[str, RemoteTool] = {}
+
+    @property
+    def calling(self) -> list[str]:
+        """Ids of the remote calls under way: the response is not over before them."""
+        return list(self._calling)
 
     @property
     def in_conversation(self) -> bool:
@@ -82,6 +99,10 @@ class ResponseMachine:
     def reads(self, read: InputTokens) -> None:
         """The model has begun: this is what it reads."""
         self._read = read
+
+    def may_call(self, remote: Mapping[str, RemoteTool]) -> None:
+        """These functions are the server's own to call."""
+        self._remote = remote
 
     # --- written and spoken text -----------------------------------------------------------------------------
 
@@ -135,17 +156,49 @@ class ResponseMachine:
                 number=number,
                 name=name or "",
                 call_id=self._new_id("call"),
+                remote=self._remote.get(name or ""),
             )
             self._open = call
-            empty = FunctionCall(id=call.item_id, status="in_progress", call_id=call.call_id, name=call.name)
-            events += self._added(call, empty)
+            if call.remote is None:
+                empty = FunctionCall(id=call.item_id, status="in_progress", call_id=call.call_id, name=call.name)
+                events += self._added(call, empty)
+            elif not call.remote.asks_first:
+                events += self._added(call, new_call(call.item_id, call.remote))
         if arguments:
             call.arguments.append(arguments)
-            kind = wire.ResponseFunctionCallArgumentsDelta
-            events.append(self._event(kind, **self._place(call), call_id=call.call_id, delta=arguments))
+            events += self._more_arguments(call, arguments)
         return events
 
+    def _more_arguments(self, call: _OpenCall, delta: str) -> list[wire.ServerEvent]:
+        if call.remote is None:
+            kind = wire.ResponseFunctionCallArgumentsDelta
+            return [self._event(kind, **self._place(call), call_id=call.call_id, delta=delta)]
+        if call.remote.asks_first:
+            return []  # the whole call is asked for at once
+        return [self._event(wire.ResponseMcpCallArgumentsDelta, **self._place(call), delta=delta, obfuscation="")]
+
+    def take_calls(self) -> list[CallRemote]:
+        """The remote calls to begin now."""
+        calls, self._calls = self._calls, []
+        return calls
+
+    def take_requests(self) -> dict[str, RemoteTool]:
+        """The calls that now wait for the client's approval, by the ids of their requests."""
+        requests, self._requests = self._requests, {}
+        return requests
+
+    def answered(self, item_id: str, result: str | McpError) -> list[wire.ServerEvent]:
+        """Something came of a remote call."""
+        index = self._calling.pop(item_id, None)
+        if index is None:
+            return []
+        return self._call_ended(index, result)
+
     # --- endings ---------------------------------------------------------------------------------------------
+
+    def written(self, done: ModelDone) -> list[wire.ServerEvent]:
+        """The model wrote its last word; remote calls may still be under way."""
+        return self._close("completed" if done.reason == "stop" else "incomplete")
 
     def finish(self, done: ModelDone) -> list[wire.ServerEvent]:
         """Model and voice are done."""
@@ -165,6 +218,8 @@ class ResponseMachine:
 
     def _end(self, status: Any, details: StatusDetails | None, done: ModelDone | None) -> list[wire.ServerEvent]:
         events = self._close("completed" if status == "completed" else "incomplete")
+        for item_id in self.calling:
+            events += self.answered(item_id, failure("tool_execution_error", "The response ended before the call did."))
         said = count_output(self._output, lambda item: self._sounds_ms.get(str(item.id), 0))
         nothing_read = status == "cancelled" and not self._output
         usage = settle(InputTokens() if nothing_read else self._read, said, done)
@@ -212,17 +267,21 @@ class ResponseMachine:
                 return []
             case _OpenMessage():
                 events, item = self._close_message(opened, status)
+            case _OpenCall(remote=RemoteTool() as remote):
+                return self._close_remote(opened, remote, whole=status == "completed")
             case _OpenCall():
                 events, item = self._close_call(opened, status)
         self._output.append(item)
-        history = self._conversation.history
-        if self.in_conversation and opened.item_id in history:
-            previous = history.previous_id(opened.item_id)
+        return events + self._done(opened.index, item)
+
+    def _done(self, index: int, item: Item) -> list[wire.ServerEvent]:
+        events: list[wire.ServerEvent] = []
+        history, item_id = self._conversation.history, str(item.id)
+        if self.in_conversation and item_id in history:
+            previous = history.previous_id(item_id)
             events.append(self._event(wire.ConversationItemDone, previous_item_id=previous, item=item))
-        events.append(
-            self._event(wire.ResponseOutputItemDone, response_id=self.response.id, output_index=opened.index, item=item)
-        )
-        return events
+        kind = wire.ResponseOutputItemDone
+        return [*events, self._event(kind, response_id=self.response.id, output_index=index, item=item)]
 
     def _close_message(self, opened: _OpenMessage, status: ItemStatus) -> tuple[list[wire.ServerEvent], Item]:
         text, where = "".join(opened.text), self._content(opened)
@@ -273,3 +332,47 @@ class ResponseMachine:
         if self.in_conversation and opened.item_id in self._conversation.history:
             self._conversation.history.replace(opened.item_id, item)
         return [done], item
+
+    # --- remote calls ----------------------------------------------------------------------------------------
+
+    def _close_remote(self, opened: _OpenCall, tool: RemoteTool, *, whole: bool) -> list[wire.ServerEvent]:
+        """The model wrote all of a remote call, or stopped in the middle: begin it, ask for it, or let it fail."""
+        text = "".join(opened.arguments)
+        arguments = arguments_of(text) if whole else None
+        if tool.asks_first and arguments is not None:
+            return self._ask(opened, tool, text or "{}")
+        if tool.asks_first and not whole:
+            return []
+        events = self._added(opened, new_call(opened.item_id, tool)) if tool.asks_first else []
+        self._keep(new_call(opened.item_id, tool, text or "{}"))
+        events.append(self._event(wire.ResponseMcpCallArgumentsDone, **self._place(opened), arguments=text or "{}"))
+        if arguments is None:
+            problem = "The model's arguments are not a JSON object." if whole else "The response ended before the call."
+            return events + self._call_ended(opened.index, failure("tool_execution_error", problem))
+        place = {"output_index": opened.index, "item_id": opened.item_id}
+        self._calling[opened.item_id] = opened.index
+        self._calls.append(CallRemote(item_id=opened.item_id, server=tool.server, name=tool.name, arguments=arguments))
+        return [*events, self._event(wire.ResponseMcpCallInProgress, **place)]
+
+    def _ask(self, opened: _OpenCall, tool: RemoteTool, arguments: str) -> list[wire.ServerEvent]:
+        request = McpApprovalRequest(
+            id=opened.item_id, server_label=tool.server.server_label, name=tool.name, arguments=arguments
+        )
+        events = self._added(opened, request)
+        self._output.append(request)
+        self._requests[opened.item_id] = tool
+        return events + self._done(opened.index, request)
+
+    def _keep(self, call: McpCall) -> None:
+        self._output.append(call)
+        if self.in_conversation and str(call.id) in self._conversation.history:
+            self._conversation.history.replace(str(call.id), call)
+
+    def _call_ended(self, index: int, result: str | McpError) -> list[wire.ServerEvent]:
+        call = self._output[index]
+        assert isinstance(call, McpCall)
+        call = self._output[index] = ended(call, result)
+        if self.in_conversation and str(call.id) in self._conversation.history:
+            self._conversation.history.replace(str(call.id), call)
+        kind = wire.ResponseMcpCallFailed if isinstance(result, McpError) else wire.ResponseMcpCallCompleted
+        return [self._event(kind, output_index=index, item_id=call.id), *self._done(index, call)]

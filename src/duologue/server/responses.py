@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from duologue.errors import ProtocolError
 from duologue.protocol import server_events as wire
@@ -10,7 +11,7 @@ from duologue.protocol.responses import ResponseCreateParams
 from duologue.protocol.session import AnySession, RealtimeSession, ServerVad
 from duologue.server import config
 from duologue.server.bucket import TokenBucket
-from duologue.server.commands import ReportDropped, StartModel, StopModel
+from duologue.server.commands import ReportDropped, StartModel, StopModel, StopRemote
 from duologue.server.conversation import Conversation
 from duologue.server.input_buffer import BYTES_PER_MS
 from duologue.server.inputs import (
@@ -19,12 +20,15 @@ from duologue.server.inputs import (
     ModelOutput,
     ModelText,
     ModelToolCall,
+    RemoteAnswered,
     TranscriptFailed,
     VoiceAudio,
     VoiceMark,
 )
+from duologue.server.mcp import choose, refuse_without
 from duologue.server.outbox import Outbox
 from duologue.server.plan import Plan, make_plan
+from duologue.server.remote import RemoteServers
 from duologue.server.response import ResponseMachine
 from duologue.server.rules import Rules
 from duologue.server.transcripts import Transcripts
@@ -35,13 +39,21 @@ class _Running(Struct, kw_only=True):
     plan: Plan
     machine: ResponseMachine
     waits_for: set[str]
+    done: ModelDone | None = None
+    """The model has ended; remote calls may still be under way."""
 
 
 class Responses:
     """Starts, feeds and ends the responses of one session."""
 
     def __init__(
-        self, outbox: Outbox, conversation: Conversation, transcripts: Transcripts, rules: Rules, session: AnySession
+        self,
+        outbox: Outbox,
+        conversation: Conversation,
+        transcripts: Transcripts,
+        remote: RemoteServers,
+        rules: Rules,
+        session: AnySession,
     ) -> None:
         self.settings = session
         self.active_id: str | None = None
@@ -51,6 +63,8 @@ class Responses:
         self._conversation = conversation
         self._conversation_id = outbox.new_id("conv")
         self._transcripts = transcripts
+        self._remote = remote
+        self._can_connect = rules.remote_tools
         self._window = Window(rules.context_tokens)
         self._bucket = TokenBucket(rules.tokens_per_minute, outbox.now_ms)
         self._running: dict[str, _Running] = {}
@@ -97,6 +111,7 @@ class Responses:
                 "Wait until the response is finished before creating a new one.",
                 code="conversation_already_has_active_response",
             )
+        refuse_without(self._can_connect, params.tools, "response.tools")
         new_id = self._out.new_id
         plan = make_plan(params, self.settings, self._conversation, new_id)
         response = plan.response(new_id("resp"), self._conversation_id if plan.in_conversation else None)
@@ -106,11 +121,13 @@ class Responses:
         if plan.in_conversation:
             self._wants_answer, self.idle_at_ms, self.active_id = False, None, response.id
         self._out.send(machine.start())
+        self._remote.name(plan.servers)
         for item in plan.own_items or ():
             sound = self._conversation.sound(str(item.id))
             if sound is not None and str(item.id) in plan.speech_ids and self._conversation.is_aside(str(item.id)):
                 self._out.do(*self._transcripts.listen(str(item.id), sound.audio))
         running.waits_for = {item_id for item_id in plan.speech_ids if self._transcripts.is_pending(item_id)}
+        running.waits_for |= self._remote.pending(plan.servers)
         lost = self._transcripts.lost(plan.newest_speech_id)
         if lost:
             self._finish(response.id, machine.fail(lost.code, lost.message))
@@ -123,6 +140,11 @@ class Responses:
             message = f"Rate limit reached for tokens: limit {self._bucket.limit} a minute. Try again in {wait_s} s."
             self._finish(response_id, machine.fail("rate_limit_exceeded", message, "rate_limit_exceeded"))
             return
+        names = [tool.name for tool in plan.tools]
+        offer = self._remote.offer(plan.servers, names, may_ask=plan.in_conversation)
+        choice, tools = choose(plan.tool_choice, plan.tools, offer)
+        plan = running.plan = replace(plan, tools=tools, tool_choice=choice)
+        machine.may_call(offer.remote)
         try:
             # Read the conversation now: the transcripts have come since the response was created.
             reading = self._window.read(
@@ -147,7 +169,7 @@ class Responses:
     # --- transcripts -----------------------------------------------------------------------------------------
 
     def heard(self, item_id: str) -> None:
-        """A transcript has come: what waited for it may begin."""
+        """A transcript or a listing has come: what waited for it may begin."""
         for running in list(self._running.values()):
             if item_id in running.waits_for:
                 running.waits_for.discard(item_id)
@@ -181,9 +203,26 @@ class Responses:
             case VoiceMark(characters=characters):
                 machine.mark(characters)
             case ModelDone():
-                self._finish(output.response_id, machine.finish(output))
+                running.done = output
+                self._out.send(machine.written(output))
             case ModelFailed(code=code, message=message):
+                self._hang_up_calls(machine)
                 self._finish(output.response_id, machine.fail(code, message))
+                return
+        self._out.do(*machine.take_calls())
+        self._remote.asked(machine.take_requests())
+        self._end_if_over(running)
+
+    def called(self, news: RemoteAnswered) -> None:
+        """Something came of a remote call."""
+        for running in list(self._running.values()):
+            if news.item_id in running.machine.calling:
+                self._out.send(running.machine.answered(news.item_id, news.result))
+                self._end_if_over(running)
+
+    def _end_if_over(self, running: _Running) -> None:
+        if running.done is not None and not running.machine.calling:
+            self._finish(running.machine.response.id, running.machine.finish(running.done))
 
     def interrupt(self) -> None:
         """The user talks over the active response."""
@@ -200,8 +239,13 @@ class Responses:
     def _stop(self, response_id: str, reason: str) -> None:
         if response_id == self.active_id:
             self.hushed()
+        machine = self._running[response_id].machine
         self._out.do(StopModel(response_id=response_id))
-        self._finish(response_id, self._running[response_id].machine.cancel(reason))
+        self._hang_up_calls(machine)
+        self._finish(response_id, machine.cancel(reason))
+
+    def _hang_up_calls(self, machine: ResponseMachine) -> None:
+        self._out.do(*(StopRemote(item_id=item_id) for item_id in machine.calling))
 
     def truncate(self, item_id: str, content_index: int, audio_end_ms: int) -> bool:
         """Cut an item that is being spoken just now; False where it is not. Raises ProtocolError."""

@@ -8,7 +8,8 @@ from msgspec import Struct
 class Rules(Struct, frozen=True, kw_only=True):
     """The bounds of one session.
 
-    `frame_ms` is the detector's; `sees_images` says whether the model takes pictures. `context_tokens` is what the
+    `frame_ms` is the detector's; `sees_images` says whether the model takes pictures, `remote_tools`
+    whether remote MCP servers can be connected. `context_tokens` is what the
     model can hold, its answer included. `tokens_per_minute` refills evenly.
     """
 
@@ -17,3 +18,4 @@ class Rules(Struct, frozen=True, kw_only=True):
     context_tokens: int = 32_768
     tokens_per_minute: int = 2_000_000
     sees_images: bool = False
+    remote_tools: bool = False

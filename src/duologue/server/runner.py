@@ -24,6 +24,8 @@ from duologue.server.config import first_session
 from duologue.server.connection import Connection
 from duologue.server.generation import explain, generate
 from duologue.server.limits import Limits
+from duologue.server.mcp import refuse_without, servers_of
+from duologue.server.mcp_calls import RemoteCaller, installed
 from duologue.server.rules import Rules
 from duologue.server.session import Session
 from duologue.server.tally import Meter, Tally
@@ -104,6 +106,7 @@ class RealtimeServer:
             context_tokens=self.limits.context_tokens,
             tokens_per_minute=self.limits.tokens_per_minute,
             sees_images=getattr(self._engines.llm, "sees_images", False),
+            remote_tools=installed(),
         )
 
     async def start(self) -> None:
@@ -144,6 +147,8 @@ class RealtimeServer:
         `initial`: settings that apply from the start, as if they had been the client's first update. Raises
         ProtocolError, with nothing sent, where they cannot be applied.
         """
+        if initial is not None:
+            refuse_without(installed(), servers_of(initial), "session.tools")
         session_id = self._new_id("sess")
         settings = first_session(
             session_id=session_id,
@@ -205,6 +210,7 @@ class _SessionShell:
         self._utterances: dict[str, tuple[Utterance, asyncio.Task[None]]] = {}
         self._partials: dict[str, str] = {}
         self._models: dict[str, asyncio.Task[None]] = {}
+        self._remote = RemoteCaller(self._spawn, self._post, limits)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms: int | None = None
 
@@ -246,7 +252,8 @@ class _SessionShell:
         while (happened := (await self._inbox.get())[0]) is not None:
             await self._carry_out(self._machine.handle(self._bounded(happened), self._clock()))
             self._set_timer()
-        for task in [*workers, *self._models.values(), *(task for _, task in self._utterances.values())]:
+        utterances = [task for _, task in self._utterances.values()]
+        for task in [*workers, *self._models.values(), *utterances, *self._remote.tasks]:
             task.cancel()
 
     async def _read(self) -> None:
@@ -314,6 +321,12 @@ class _SessionShell:
                 case do.StopModel(response_id=response_id):
                     if response_id in self._models:
                         self._models[response_id].cancel()
+                case do.ListRemote(item_id=item_id, server=server):
+                    self._remote.list_tools(item_id, server)
+                case do.CallRemote():
+                    self._remote.call(command)
+                case do.StopRemote(item_id=item_id):
+                    self._remote.stop(item_id)
                 case do.OpenDetector():
                     self._detector = self._engines.vad.open()
                 case do.ReportDropped(response_id=response_id, item_ids=item_ids):

@@ -14,10 +14,10 @@ from duologue.errors import ProtocolError
 from duologue.ids import IdSource
 from duologue.protocol import client_events as said
 from duologue.protocol import server_events as wire
-from duologue.protocol.items import InputAudio, Item, Message
+from duologue.protocol.items import InputAudio, Item, McpApprovalResponse, Message
 from duologue.protocol.responses import ResponseCreateParams
-from duologue.protocol.session import AnySession
-from duologue.server import config
+from duologue.protocol.session import AnySession, RealtimeSession
+from duologue.server import config, mcp
 from duologue.server.commands import AbortUtterance, Command, Hangup, StopModel
 from duologue.server.conversation import Conversation
 from duologue.server.input_buffer import Ledger
@@ -29,6 +29,8 @@ from duologue.server.inputs import (
     ModelFailed,
     ModelText,
     ModelToolCall,
+    RemoteAnswered,
+    RemoteListed,
     SpeechFrames,
     Tick,
     TranscriptFailed,
@@ -40,6 +42,7 @@ from duologue.server.inputs import (
 )
 from duologue.server.listening import Listening
 from duologue.server.outbox import Outbox
+from duologue.server.remote import RemoteServers
 from duologue.server.responses import Responses
 from duologue.server.rules import Rules
 from duologue.server.transcripts import Transcripts
@@ -55,7 +58,9 @@ class Session:
         self.conversation = Conversation(sees_images=rules.sees_images)
         self._out = Outbox(new_id, now_ms)
         self._transcripts = Transcripts(self._out, self.conversation)
-        self._responses = Responses(self._out, self.conversation, self._transcripts, rules, session)
+        self._remote = RemoteServers(self._out, self.conversation)
+        self._responses = Responses(self._out, self.conversation, self._transcripts, self._remote, rules, session)
+        self._can_connect = rules.remote_tools
         listening = Listening(new_id, frame_ms=rules.frame_ms)
         self._turns = Turns(self._out, self.conversation, self._transcripts, self._responses, listening)
         self._session_seconds = rules.session_seconds
@@ -67,8 +72,9 @@ class Session:
     def open(self) -> list[Command]:
         """The first commands: `session.created`, and the detector's start."""
         self._out.begin(self._out.now_ms)
-        self._out.emit(wire.SessionCreated, session=self.settings)
+        self._out.emit(wire.SessionCreated, session=mcp.shown(self.settings))
         self._configure()
+        self._remote.name(mcp.servers_of(self.settings))
         return self._out.commands
 
     def handle(self, happened: Input, now_ms: int) -> list[Command]:
@@ -92,6 +98,13 @@ class Session:
                 self._turns.transcribed(happened)
             case ModelText() | ModelToolCall() | VoiceAudio() | VoiceMark() | ModelDone() | ModelFailed():
                 self._responses.model_output(happened)
+            case RemoteListed():
+                self._remote.listed(happened)
+                self._configure()  # the user may now speak of more
+                self._responses.heard(happened.item_id)
+            case RemoteAnswered(item_id=item_id, result=result):
+                if not self._remote.answered(item_id, result):
+                    self._responses.called(happened)
             case Tick():
                 pass
             case _:
@@ -159,26 +172,34 @@ class Session:
                 assert_never(event)
 
     def _update(self, update: AnySession) -> None:
+        tools = update.tools if isinstance(update, RealtimeSession) else None
+        mcp.refuse_without(self._can_connect, tools, "session.tools")
         self.settings = config.updated(
             self.settings,
             update,
             has_spoken=self.conversation.has_assistant_audio,
             busy=self._responses.active_id is not None,
         )
-        self._out.emit(wire.SessionUpdated, session=self.settings)
+        self._out.emit(wire.SessionUpdated, session=mcp.shown(self.settings))
         self._configure()
+        self._remote.name(mcp.server_tools(tools), again=True)
 
     def _configure(self) -> None:
         self._responses.settings = self.settings
-        self._transcripts.configure(self.settings)
-        self._turns.configure(self.settings)
+        heard = self._remote.as_heard(self.settings)
+        self._transcripts.configure(heard)
+        self._turns.configure(heard)
 
     def _create_item(self, event: said.ConversationItemCreate) -> None:
+        if isinstance(event.item, McpApprovalResponse):
+            self._remote.check(event.item)
         audio_format = config.input_format(self.settings)
         item, previous = self.conversation.create(event, self._out.new_id, audio_format)
         self._out.emit(wire.ConversationItemAdded, previous_item_id=previous, item=item)
         self._out.emit(wire.ConversationItemDone, previous_item_id=previous, item=item)
         self._responses.forget(str(item.id))
+        if isinstance(item, McpApprovalResponse):
+            self._remote.decided(item)
         sound = self.conversation.sound(str(item.id))
         if sound is not None and _lacks_transcript(item):
             self._out.do(*self._transcripts.listen(str(item.id), sound.audio))

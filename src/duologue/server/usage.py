@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from duologue.protocol.items import FunctionCall, FunctionCallOutput, InputImage, Item, Message, OutputAudio, text_of
+from duologue.protocol.items import (
+    FunctionCall,
+    FunctionCallOutput,
+    InputImage,
+    Item,
+    McpApprovalRequest,
+    McpCall,
+    Message,
+    OutputAudio,
+    text_of,
+)
 from duologue.protocol.responses import CachedTokens, InputTokens, OutputTokens, Usage
 from duologue.server.inputs import ModelDone
 
@@ -58,7 +68,7 @@ def count_output(items: Iterable[Item], spoken_ms: Callable[[Item], int]) -> Out
                 text += tokens_of(text_of(item))
                 if any(isinstance(part, OutputAudio) for part in item.content):
                     audio += -(-spoken_ms(item) // ASSISTANT_MS_PER_TOKEN)
-            case FunctionCall(arguments=words):
+            case FunctionCall(arguments=words) | McpCall(arguments=words) | McpApprovalRequest(arguments=words):
                 text += tokens_of(words)
     return OutputTokens(text_tokens=text, audio_tokens=audio)
 
