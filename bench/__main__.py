@@ -1,4 +1,4 @@
-"""`make bench` runs every part; `make bench ARGS=client` (server, page) one of them."""
+"""`make bench` runs every part; `make bench ARGS=client` (server, page, turns) one of them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import argparse
 import os
 import platform
 
-from bench import client, page, server
+from bench import client, page, server, turns
 
-PARTS = {"client": client.run, "server": server.run, "page": page.run}
+PARTS = {"client": client.run, "server": server.run, "page": page.run, "turns": turns.run}
 
 
 def main() -> None:

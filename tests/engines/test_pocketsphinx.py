@@ -255,7 +255,7 @@ def test_what_was_said_so_far_is_told_when_asked(clip: Clip) -> None:
             cut = 48 * (300 + 1_160)  # the end of "in"
             utterance.feed(sound[:cut] + bytes(9_600))
             async with asyncio.timeout(10):
-                while (so_far := await utterance.so_far()) is None:
+                while (so_far := await utterance.so_far()) is None:  # noqa: ASYNC110
                     await asyncio.sleep(0)  # the results are yet to be iterated over
             assert so_far == "what is the weather in"
             utterance.feed(sound[cut:])
