@@ -19,8 +19,10 @@ class Notices:
 
     def add(self, code: str, cause: str, step: str) -> None:
         """Show a problem."""
+        if any(banner.cause == cause and banner.code != code for banner in self._banners):
+            return  # what it led to: the first to tell of it knows best what to do
         self._count += 1
-        others = [banner for banner in self._banners if code != banner.code and cause != banner.cause]
+        others = [banner for banner in self._banners if code != banner.code]
         self._show(tuple([*others, BannerView(id=self._count, code=code, cause=cause, step=step)][-SHOWN:]))
 
     def solved(self, *codes: str) -> None:

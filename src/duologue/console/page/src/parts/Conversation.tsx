@@ -56,7 +56,7 @@ function Words({ item }: { item: ItemView }) {
 function Sound({ item }: { item: ItemView }) {
   if (!item.audio_ms) return null;
   const whole = seconds(item.audio_ms);
-  if (item.role === "user") return <span>{whole} s</span>;
+  if (item.role === "user") return <span>{t("length", whole)}</span>;
   if (item.cut_ms !== null) return <span class="cut">✂ {t("cut", seconds(item.cut_ms), whole)}</span>;
   if (item.heard_ms < item.audio_ms) return <span>{t("heard", seconds(item.heard_ms), whole)}</span>;
   return <span>{t("heardAll", whole)}</span>;
