@@ -39,4 +39,8 @@ def test_nothing_to_go_by(text: str) -> None:
 @given(st.text())
 def test_any_text_is_judged(text: str) -> None:
     assert -4.0 <= completeness(text) <= 3.0
-    assert completeness(text) == completeness(f" {text} ".upper().lower())
+
+
+@given(st.text(st.characters(codec="ascii")))
+def test_case_and_space_around_do_not_matter(text: str) -> None:
+    assert completeness(text) == completeness(f" {text.upper()} ")
