@@ -101,7 +101,10 @@ FIELDS: dict[str, dict[str, tuple[str, str]]] = {
         "interrupt_response": (YES, "While the assistant is heard, 160 ms of speech are needed."),
     },
     "SemanticVad": {
-        "eagerness": (YES, ""),
+        "eagerness": (
+            YES,
+            "The longest wait: high 2 s, medium and auto 4 s, low 8 s; who sounds finished waits far less.",
+        ),
         "create_response": (YES, ""),
         "interrupt_response": (YES, "As above."),
     },
