@@ -325,11 +325,6 @@ def test_telephone_sound(host: str, kind: str, law: str) -> None:
     tell(host, story)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the recognizer's model expects sound up to 6.8 kHz and a telephone ends at 3.4: mirror 0-4 kHz into 4-8 kHz "
-    "at 0.7 of its strength (upsample 8 to 16 kHz by zero insertion, keep 0.7 of the image) before decoding",
-)
 @TELEPHONE
 def test_speech_by_telephone_is_understood(host: str, kind: str, law: str) -> None:
     async def story(line: Line) -> None:

@@ -30,9 +30,11 @@ class SpeechHints(Struct, frozen=True, kw_only=True):
 
 
 class SttSettings(Struct, frozen=True, kw_only=True):
-    """How one utterance is to be transcribed; `language` is ISO 639-1, None lets the engine choose."""
+    """How one utterance is to be transcribed; `language` is ISO 639-1, None lets the engine choose. `narrowband`: the sound
+    came over a telephone line and holds nothing above 4 kHz."""
 
     language: str | None = None
+    narrowband: bool = False
     prompt: str | None = None
     hints: SpeechHints = SpeechHints()
 

@@ -17,6 +17,7 @@ from functools import lru_cache
 import msgspec
 
 from duologue.audio.resample import Resampler
+from duologue.audio.widen import Widener
 from duologue.engines.base import SAMPLE_RATE_HZ, Partial, SpeechHints, SttSettings, Transcript
 from duologue.engines.framing import ASK, DATA, END
 from duologue.engines.speech_grammar import grammar_of, pronounceable, pronunciations
@@ -71,11 +72,12 @@ class PocketsphinxUtterance:
         self._waiting: list[tuple[int, bytes]] = []
         self._fed_bytes = 0
         self._finished = False
-        self._resampler: Resampler | None = None
+        self._resampler: Resampler | Widener | None = None
         self._call: Call | None = None
         self._asked: deque[asyncio.Future[str]] = deque()
         if self._refusal() is None:
-            self._resampler = Resampler(SAMPLE_RATE_HZ, MODEL_RATE_HZ)
+            narrow = settings.narrowband
+            self._resampler = Widener(SAMPLE_RATE_HZ) if narrow else Resampler(SAMPLE_RATE_HZ, MODEL_RATE_HZ)
 
     def feed(self, audio: bytes) -> None:
         if self._resampler and not self._finished:

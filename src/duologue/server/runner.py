@@ -16,11 +16,11 @@ from duologue.engines.end_of_turn import RuleEndOfTurn
 from duologue.errors import ProtocolError, TransportClosed
 from duologue.ids import IdSource, random_id
 from duologue.protocol.client_events import InputAudioBufferAppend
-from duologue.protocol.session import AnySession
+from duologue.protocol.session import AnySession, PcmFormat
 from duologue.server import commands as do
 from duologue.server import inputs as seen
 from duologue.server.admission import Dialect, Intent
-from duologue.server.config import first_session
+from duologue.server.config import first_session, input_format
 from duologue.server.connection import Connection
 from duologue.server.generation import explain, generate
 from duologue.server.limits import Limits
@@ -366,7 +366,8 @@ class _SessionShell:
 
     def _open_utterance(self, command: do.OpenUtterance) -> None:
         hints = self._engines.llm.hints(command.tools, command.prompt)
-        settings = SttSettings(language=command.language, prompt=command.prompt, hints=hints)
+        narrow = not isinstance(input_format(self._machine.settings), PcmFormat)
+        settings = SttSettings(language=command.language, narrowband=narrow, prompt=command.prompt, hints=hints)
         utterance = self._engines.stt.open(settings)
         task = self._spawn(self._transcribe(command.item_id, utterance), f"stt-{command.item_id}")
         self._utterances[command.item_id] = (utterance, task)
