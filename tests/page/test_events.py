@@ -146,6 +146,7 @@ def test_an_event_opens_its_payload_and_a_fold_its_events(browse: Open, tmp_path
     rows = tab.events.get_by_role("row").count()
     fold.get_by_role("button").click()
     expect(fold).to_have_attribute("aria-expanded", "true")
+    expect(tab.events.get_by_role("row")).not_to_have_count(rows)
     shown = tab.events.get_by_role("row").count() - rows
     assert shown == folds or shown > 10
     fold.click()
