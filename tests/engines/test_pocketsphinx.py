@@ -238,12 +238,25 @@ def test_other_languages_are_refused_with_a_remedy() -> None:
     asyncio.run(check())
 
 
-def test_a_missing_package_is_said_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_the_engine_starts_and_every_utterance_tells_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(EngineError) as missing:
-        asyncio.run(PocketsphinxStt().start())
-    assert missing.value.code == "engine_missing"
-    assert "--stt-url" in str(missing.value)
+
+    async def check() -> None:
+        engine = PocketsphinxStt()
+        await engine.start()
+        assert "--stt-url" in caplog.text
+        utterance = engine.open(SttSettings())
+        utterance.feed(silence(100))
+        utterance.finish()
+        with pytest.raises(EngineError) as missing:
+            await _last(utterance.results())
+        assert missing.value.code == "engine_missing"
+        assert "--stt-url" in str(missing.value)
+        await engine.close()
+
+    asyncio.run(check())
 
 
 def test_what_was_said_so_far_is_told_when_asked(clip: Clip) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 import sys
@@ -106,6 +107,16 @@ class _Server(uvicorn.Server):
             self.should_exit = True
 
 
+class _OneLine(logging.Filter):
+    """What keeps the app from starting is said in words: the traceback of an error of ours helps nobody."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        last = record.getMessage().strip().rpartition("\n")[2]
+        if last.startswith("duologue.errors."):
+            record.msg, record.args = last.partition(": ")[2], ()
+        return True
+
+
 def run_app(app: Any, address: Address, ready: Callable[[int], None], drain: Drain | None = None) -> int:
     """Serve `app` until it is asked to stop; `ready` gets the port. Returns the exit code.
 
@@ -131,6 +142,7 @@ def run_app(app: Any, address: Address, ready: Callable[[int], None], drain: Dra
         print(f"duologue: {error}", file=sys.stderr)
         return 2
     port = int(listener.getsockname()[1])
+    logging.getLogger("uvicorn.error").addFilter(_OneLine())
     server = _Server(config, lambda: ready(port), drain)
     try:
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import logging
 import os
 import sys
 from collections import deque
@@ -25,6 +26,7 @@ from duologue.engines.worker import Call, Worker
 from duologue.errors import EngineError
 
 __all__ = ["PocketsphinxStt", "pronounceable"]
+log = logging.getLogger(__name__)
 
 MODEL_RATE_HZ = 16_000
 _LONGEST_BYTES = 300 * MODEL_RATE_HZ * 2
@@ -34,7 +36,8 @@ _GRAMMARS = 64
 class PocketsphinxStt:
     """`workers` processes share the utterances; each is decoded by the least busy one while it is being spoken.
 
-    `start` raises EngineError(code="engine_missing") where pocketsphinx is not installed.
+    Where pocketsphinx is not installed, `start` logs the remedy and every utterance fails with code `engine_missing`: text,
+    turn detection and the voice work without it.
     """
 
     name = "pocketsphinx"
@@ -48,7 +51,11 @@ class PocketsphinxStt:
         return [worker.pid for worker in self._workers if worker.pid]
 
     async def start(self) -> None:
-        _check_installed()
+        try:
+            _check_installed()
+        except EngineError as missing:
+            log.warning("%s", missing)
+            return
         Resampler(SAMPLE_RATE_HZ, MODEL_RATE_HZ)
         await asyncio.to_thread(pronunciations)
         await asyncio.gather(*(worker.start() for worker in self._workers))
