@@ -118,7 +118,6 @@ def only_declares(name: str) -> bool:
         "server/commands",
         "transports/base",
         "engines/base",
-        "audio/port",
     }
     return name in declarations or name.endswith("__init__")
 

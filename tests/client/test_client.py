@@ -12,6 +12,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from duologue.client.client import RealtimeClient
 from duologue.errors import ConfigError, ConnectFailed, NotConnected, TransportClosed
+from duologue.protocol.items import InputText, Message
 from duologue.protocol.server_events import ResponseOutputAudioDelta
 from duologue.transports.memory import MemoryTransport, memory_pair
 
@@ -380,5 +381,23 @@ def test_a_defect_in_a_task_of_the_client_is_logged_and_told(caplog: pytest.LogC
         client._offer_tools()
         assert isinstance((await client.wait_for_next("error", 2)).exception, AttributeError)
         assert "a task of the client failed" in caplog.text
+
+    told(story)
+
+
+def test_items_of_any_kind_are_created_and_a_tool_can_be_taken_back() -> None:
+    async def story(client: RealtimeClient, server: Server) -> None:
+        client.add_tool({"name": "look", "parameters": {"type": "object"}}, lambda args: None)
+        await client.connect()
+        assert [tool["name"] for tool in (await server.take("session.update"))["session"]["tools"]] == ["look"]
+        client.remove_tool("look")
+        await client.create_item(Message(role="system", content=(InputText(text="be kind"),)), "root")
+        assert (await server.take("session.update"))["session"]["tools"] == []
+        created = await server.take("conversation.item.create")
+        assert (created["item"]["role"], created["previous_item_id"]) == ("system", "root")
+        item = {**created["item"], "id": "item_1", "status": "completed"}
+        await server.send("conversation.item.added", item=item, previous_item_id=None)
+        assert (await client.wait_for_next_item(2)).id == "item_1"
+        assert [item.id for item in client.conversation.get_items()] == ["item_1"]
 
     told(story)

@@ -12,7 +12,6 @@ from msgspec import Struct
 
 from duologue.engines.base import SpeechHints
 
-_LONG_LIST = 50
 _TOKEN = re.compile(r"<[^<>]*>|[\[\]]|[^\s\[\]<>]+")
 _SILENT = re.compile(r"[^a-z'\-]")
 
@@ -62,7 +61,7 @@ def grammar_of(hints: SpeechHints) -> Grammar:
     if not phrases:
         return Grammar(jsgf=None)
     lines = ["#JSGF V1.0;", "grammar hints;", f"public <all> = {' | '.join(dict.fromkeys(phrases))};"]
-    lines += [f"<{rules[name]}> = {_weighed(choices)};" for name, choices in slots.items() if choices]
+    lines += [f"<{rules[name]}> = {' | '.join(choices)};" for name, choices in slots.items() if choices]
     known = pronunciations()
     spoken = [re.sub(r"<[^>]*>", " ", phrase) for phrase in phrases] + [
         word for choices in slots.values() for word in choices
@@ -79,13 +78,6 @@ def _alternatives(choices: Iterable[str]) -> list[str]:
     known = pronunciations()
     spoken = [_words(choice) for choice in choices]
     return list(dict.fromkeys(" ".join(words) for words in spoken if words and all(word in known for word in words)))
-
-
-def _weighed(choices: list[str]) -> str:
-    """A slot's alternatives; in a long list the first are the likelier ones, and Seoul is not Salem."""
-    if len(choices) < _LONG_LIST:
-        return " | ".join(choices)
-    return " | ".join(f"/{1 / (rank + _LONG_LIST):.5f}/ {choice}" for rank, choice in enumerate(choices))
 
 
 def _phrase(text: str, slots: Mapping[str, list[str]], rules: Mapping[str, str]) -> str | None:

@@ -15,7 +15,6 @@ from duologue.protocol.session import (
     AudioFormat,
     AudioInput,
     AudioOutput,
-    ChooseFunction,
     FunctionTool,
     McpServerTool,
     NoiseReduction,
@@ -386,11 +385,6 @@ def function_tools(tools: Iterable[Tool] | None | UnsetType) -> tuple[FunctionTo
     if tools is None or tools is UNSET:
         return ()
     return tuple(tool for tool in tools if isinstance(tool, FunctionTool))
-
-
-def plain_choice(choice: ToolChoice | None | UnsetType) -> str | ChooseFunction:
-    """The choice as engines take it."""
-    return choice if isinstance(choice, str | ChooseFunction) else "auto"
 
 
 def _one_of(value: str, allowed: tuple[str, ...], param: str) -> None:
