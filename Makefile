@@ -43,9 +43,10 @@ bench: .venv/dev.stamp
 # with them comes first and the console's follows it. The beta dialect's last client lives in an environment of its own.
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
   --no-emit-index-url --no-emit-find-links
+PARTS := --extra console --extra mcp --extra mic --extra noise --extra relay
 lock:
-	$(LOCK) pyproject.toml --extra console --group build --group dev --upgrade -o requirements/dev.txt
-	$(LOCK) pyproject.toml --extra console --group build -c requirements/dev.txt -o requirements/console.txt
+	$(LOCK) pyproject.toml $(PARTS) --extra webrtc --group build --group dev --upgrade -o requirements/dev.txt
+	$(LOCK) pyproject.toml $(PARTS) --group build -c requirements/dev.txt -o requirements/console.txt
 	echo "openai[realtime]==1.109.1" | $(LOCK) - --upgrade -o requirements/beta.txt
 
 clean:
