@@ -31,7 +31,7 @@ PURE = {
         "inputs", "commands", "input_buffer", "turn", "endpoint", "response", "session", "listening", "conversation",
         "config", "mcp", "remote",
         "plan", "usage", "heard", "clauses", "rules", "outbox", "bucket", "captions", "transcripts", "formats", "window",
-        "responses", "turns", "item_check", "admission", "offers",
+        "responses", "turns", "item_check", "admission", "offers", "dialects",
     )),
     *(f"client/{name}" for name in ("conversation", "items", "payloads", "settings", "speech")),
     *(f"console/{name}" for name in (

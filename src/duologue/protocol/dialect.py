@@ -73,6 +73,11 @@ def _turn_to_beta(value: Any) -> Any:
     return {key: said for key, said in value.items() if key != "idle_timeout_ms"} if isinstance(value, dict) else value
 
 
+def _usage_to_beta(value: Any) -> Any:
+    """The beta counts no pictures."""
+    return {k: _usage_to_beta(v) for k, v in value.items() if k != "image_tokens"} if isinstance(value, dict) else value
+
+
 def _check_temperature(value: Any, path: str) -> None:
     if value is None:
         return
@@ -116,8 +121,7 @@ def _shown_item_to_beta(item: Any) -> Any:
     """As a beta server shows it: with its `object`, which GA leaves out."""
     if not isinstance(item, dict):
         return item
-    head = {"id": item["id"]} if "id" in item else {}
-    return _item_to_beta({**head, "object": "realtime.item", **item})
+    return _item_to_beta({**{key: item[key] for key in ("id",) if key in item}, "object": "realtime.item", **item})
 
 
 def _shown_item_to_ga(item: Any) -> Any:
@@ -148,6 +152,7 @@ _OUTPUT_FORMAT = _Row("output_audio_format", "audio.output.format", _FORMAT)
 _CHOICE = _Row("tool_choice", "tool_choice", _Values(_choice_to_ga))
 _TEMPERATURE = _Row("temperature", "", _Values(check=_check_temperature))
 _MAX_TOKENS = _Row("max_response_output_tokens", "max_output_tokens")
+_USAGE = _Row("usage", "usage", _Values(to_beta=_usage_to_beta))
 _HEARING = (
     _Row("input_audio_format", "audio.input.format", _FORMAT),
     _Row("input_audio_transcription", "audio.input.transcription"),
@@ -173,7 +178,7 @@ _PARAMS_READ = (*_PARAMS, *_alike("max_output_tokens"))
 """The beta's reference named the field without its middle in `response.create`, and clients followed it."""
 _RESPONSE = (
     *_alike("object", "id", "status", "status_details"), _Row("output", "output", _SHOWN), *_alike("conversation_id"),
-    _MODALITIES, _VOICE, _OUTPUT_FORMAT, _TEMPERATURE, *_alike("max_output_tokens", "usage", "metadata"),
+    _MODALITIES, _VOICE, _OUTPUT_FORMAT, _TEMPERATURE, *_alike("max_output_tokens"), _USAGE, *_alike("metadata"),
 )  # fmt: skip
 _GA_ONLY = ("type", "audio", "truncation", "reasoning", "parallel_tool_calls")
 

@@ -14,11 +14,10 @@ from msgspec import UNSET
 from duologue.clock import Clock
 from duologue.errors import ProtocolError, TransportClosed
 from duologue.protocol.client_events import InputAudioBufferAppend
-from duologue.protocol.codec import decode_client_event, encode
-from duologue.protocol.dialect import client_event_to_ga, server_event_to_beta
 from duologue.protocol.server_events import ServerEvent
 from duologue.server.admission import Dialect
 from duologue.server.commands import Hangup
+from duologue.server.dialects import Beta, Ga
 from duologue.server.inputs import ClientErred, ClientSent
 from duologue.server.limits import Limits
 from duologue.server.tally import Tally
@@ -35,7 +34,7 @@ class Connection:
 
     def __init__(self, transport: EventTransport, dialect: Dialect, limits: Limits, tally: Tally, clock: Clock) -> None:
         self._transport = transport
-        self._beta = dialect == "beta"
+        self._dialect = Beta() if dialect == "beta" else Ga()
         self._limits = limits
         self._tally = tally
         self._clock = clock
@@ -65,7 +64,7 @@ class Connection:
     def _understand(self, frame: bytes | str) -> ClientSent:
         if isinstance(frame, BinaryFrame):
             raise ProtocolError("Binary frames are not supported: send JSON text.", code="invalid_event")
-        event = decode_client_event(client_event_to_ga(frame) if self._beta else frame)
+        event = self._dialect.read(frame)
         if isinstance(event, InputAudioBufferAppend) and len(event.audio) > self._limits.append_bytes:
             raise ProtocolError(
                 f"Invalid 'audio': {len(event.audio)} bytes of audio, but one append may bring at most "
@@ -88,7 +87,7 @@ class Connection:
     async def send(self, event: ServerEvent) -> None:
         """Queue one event; waits while the outbox is full. Raises TransportClosed once that takes too long."""
         self._tally.sent(event, self._clock())
-        for frame in server_event_to_beta(event) if self._beta else (encode(event),):
+        for frame in self._dialect.write(event):
             await self._queue(frame)
 
     async def hang_up(self, command: Hangup) -> None:

@@ -1,0 +1,86 @@
+"""One client's dialect: how its frames become events, and events its frames. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from duologue.protocol.client_events import ClientEvent, SessionUpdate
+from duologue.protocol.codec import decode_client_event, encode, parse
+from duologue.protocol.dialect import TEMPERATURE, client_event_to_ga, server_event_to_beta
+from duologue.protocol.server_events import (
+    Error,
+    ResponseCreated,
+    ResponseDone,
+    ServerEvent,
+    SessionCreated,
+    SessionUpdated,
+)
+
+
+class Ga:
+    """A client that speaks as the server does inside."""
+
+    def read(self, frame: bytes | str) -> ClientEvent:
+        """A frame as an event. Raises ProtocolError."""
+        return decode_client_event(frame)
+
+    def write(self, event: ServerEvent) -> list[bytes]:
+        """An event as frames."""
+        return [encode(event)]
+
+
+class _Update(Struct, frozen=True, kw_only=True):
+    token: str
+    event_id: str | None
+    temperature: float | None
+
+
+class Beta:
+    """A client of the beta. It is shown the temperature that it chose, as soon as the update with it is taken.
+
+    GA knows no temperature, so the update goes in without it, and under a name by which its answer is recognized:
+    each update has exactly one, in order.
+    """
+
+    def __init__(self) -> None:
+        self._temperature = TEMPERATURE
+        self._updates: deque[_Update] = deque()
+        self._count = 0
+
+    def read(self, frame: bytes | str) -> ClientEvent:
+        """A frame as an event. Raises ProtocolError."""
+        event = decode_client_event(client_event_to_ga(frame))
+        if not isinstance(event, SessionUpdate):
+            return event
+        self._count += 1
+        wish = parse(frame)["session"].get("temperature")
+        own = event.event_id if isinstance(event.event_id, str) else None
+        self._updates.append(_Update(token=f"update {self._count}", event_id=own, temperature=wish))
+        return replace(event, event_id=self._updates[-1].token)
+
+    def write(self, event: ServerEvent) -> list[bytes]:
+        """An event as frames."""
+        if isinstance(event, SessionUpdated) and self._updates:
+            wish = self._updates.popleft().temperature
+            self._temperature = self._temperature if wish is None else wish
+        if isinstance(event, Error) and self._updates and event.error.event_id == self._updates[0].token:
+            event = replace(event, error=replace(event.error, event_id=self._updates.popleft().event_id))
+        frames = server_event_to_beta(event)
+        match event:
+            case SessionCreated() | SessionUpdated():
+                return [self._shown(frame, "session") for frame in frames]
+            case ResponseCreated() | ResponseDone():
+                return [self._shown(frame, "response") for frame in frames]
+        return frames
+
+    def _shown(self, frame: bytes, field: str) -> bytes:
+        if self._temperature == TEMPERATURE:
+            return frame
+        event = parse(frame)
+        if "temperature" in event[field]:
+            event[field]["temperature"] = self._temperature
+        return msgspec.json.encode(event)
