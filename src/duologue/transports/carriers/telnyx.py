@@ -1,0 +1,108 @@
+"""Telnyx media streaming, bidirectional with RTP payloads: JSON messages, PCMU or PCMA at 8 kHz. Pure.
+
+https://developers.telnyx.com/docs/voice/programmable-voice/media-streaming
+"""
+
+from __future__ import annotations
+
+import msgspec
+import pybase64
+from msgspec import Struct
+
+from duologue.audio.spec import ALAW_8K, ULAW_8K
+from duologue.transports.carriers.base import CallEnded, CallStarted, Dialled, Frame, Heard, LineEvent, Reached, text
+
+_SPECS = {"PCMU": ULAW_8K, "PCMA": ALAW_8K}
+
+
+class _MediaFormat(Struct, frozen=True):
+    encoding: str = "PCMU"
+
+
+class _StartDetails(Struct):
+    call_control_id: str
+    media_format: _MediaFormat = _MediaFormat()
+    from_: str = msgspec.field(default="", name="from")
+    to: str = ""
+    client_state: str | None = None
+
+
+class _Start(Struct, tag_field="event", tag="start"):
+    start: _StartDetails
+    stream_id: str = ""
+
+
+class _MediaDetails(Struct):
+    payload: bytes
+    timestamp: str = ""
+    track: str = "inbound"
+
+
+class _Media(Struct, tag_field="event", tag="media"):
+    media: _MediaDetails
+
+
+class _Name(Struct):
+    name: str
+
+
+class _Mark(Struct, tag_field="event", tag="mark"):
+    mark: _Name
+
+
+class _Digit(Struct):
+    digit: str
+
+
+class _Dtmf(Struct, tag_field="event", tag="dtmf"):
+    dtmf: _Digit
+
+
+class _Stop(Struct, tag_field="event", tag="stop"):
+    pass
+
+
+_DECODER = msgspec.json.Decoder(_Start | _Media | _Mark | _Dtmf | _Stop)
+
+
+class Telnyx:
+    """The framing of Telnyx. A stream in a coding that is not known here is ended at once."""
+
+    name = "telnyx"
+
+    def read(self, frame: Frame) -> LineEvent | None:
+        try:
+            said = _DECODER.decode(frame)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        match said:
+            case _Start(start=start, stream_id=stream_id):
+                return _started(start, stream_id)
+            case _Media(media=media):
+                at_ms = int(media.timestamp) if media.timestamp.isdecimal() else None
+                return Heard(sound=media.payload, at_ms=at_ms) if media.track == "inbound" else None
+            case _Mark(mark=mark):
+                return Reached(mark=mark.name)
+            case _Dtmf(dtmf=dtmf):
+                return Dialled(digit=dtmf.digit)
+            case _Stop():
+                return CallEnded(reason="the caller hung up")
+        return None
+
+    def media(self, call: CallStarted, sound: bytes) -> Frame:
+        return text({"event": "media", "media": {"payload": pybase64.b64encode_as_string(sound)}})
+
+    def mark(self, call: CallStarted, name: str) -> Frame:
+        return text({"event": "mark", "mark": {"name": name}})
+
+    def clear(self, call: CallStarted) -> Frame:
+        return text({"event": "clear"})
+
+
+def _started(start: _StartDetails, stream_id: str) -> LineEvent:
+    spec = _SPECS.get(start.media_format.encoding)
+    if spec is None:
+        return CallEnded(reason=f"the stream is coded as {start.media_format.encoding}: ask Telnyx for PCMU or PCMA")
+    given = {"from": start.from_, "to": start.to, "client_state": start.client_state or ""}
+    parameters = {name: value for name, value in given.items() if value}
+    return CallStarted(call_id=start.call_control_id, stream_id=stream_id, parameters=parameters, spec=spec)
