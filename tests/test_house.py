@@ -26,12 +26,13 @@ PURE = {
     "protocol/*",
     "dialogue/*",
     "access/*",
+    "transports/phone_line", "transports/carriers/*",
     *(f"engines/{name}" for name in ("melody", "phrases")),
     *(f"server/{name}" for name in (
         "inputs", "commands", "input_buffer", "turn", "endpoint", "response", "session", "listening", "conversation",
         "config", "mcp", "remote",
         "plan", "usage", "heard", "clauses", "rules", "outbox", "bucket", "captions", "transcripts", "formats", "window",
-        "responses", "turns", "item_check", "admission", "offers", "dialects",
+        "responses", "turns", "item_check", "admission", "offers", "dialects", "sounds",
     )),
     *(f"client/{name}" for name in ("conversation", "items", "payloads", "settings", "speech")),
     *(f"console/{name}" for name in (

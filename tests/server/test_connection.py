@@ -148,3 +148,52 @@ def test_a_client_that_sends_faster_than_it_is_served_waits_and_loses_nothing() 
             assert server.waiting().inputs == 0
 
     asyncio.run(story())
+
+
+def delta(response_id: str) -> wire.ResponseOutputAudioDelta:
+    where = {"response_id": response_id, "item_id": "item_1", "output_index": 0, "content_index": 0}
+    return wire.ResponseOutputAudioDelta(event_id="event_1", delta=b"12", **where)  # type: ignore[arg-type]
+
+
+def test_what_waits_of_an_interrupted_answer_is_not_sent() -> None:
+    async def story() -> None:
+        ours, theirs = memory_pair()
+        tally = Tally("sess_1", "ga", Meter(), 0)
+        connection = Connection(ours, "ga", Limits(), tally, monotonic_ms)
+        for name in ("one", "two", "one"):
+            await connection.send(delta(name))
+        connection.hush("one")
+        await connection.send(wire.InputAudioBufferCleared(event_id="event_2"))
+        writing = asyncio.create_task(connection.write(), name="writer")
+        frames = aiter(theirs)
+        events = [json.loads(await anext(frames)) for _ in range(2)]
+        assert (events[0]["response_id"], events[1]["type"]) == ("two", "input_audio_buffer.cleared")
+        assert connection.waiting_bytes == 0
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+
+    asyncio.run(story())
+
+
+def test_an_interruption_gets_through_to_a_client_that_is_far_behind() -> None:
+    async def story() -> None:
+        limits = Limits(outbox_bytes=200_000)
+        engines = simple_engines()
+        server = RealtimeServer(engines, limits=limits)
+        async with serving(server) as url:
+            options = {"max_size": None, "max_queue": 2, "compression": None, "close_timeout": 1}
+            async with websockets.connect(f"{url}?model=x", **options) as raw:
+                caller = Caller(raw)
+                await caller.until("session.created")
+                await caller.say("forever")
+                await caller.send("response.create")
+                while server.waiting().outbox_bytes < 100_000:  # nobody reads: it fills to the half
+                    await asyncio.sleep(0.01)
+                await caller.append(1000, sound=1)
+                await asyncio.wait_for(engines.llm.stopped.wait(), 20)  # type: ignore[attr-defined]
+                events = await caller.until("response.done")
+                assert events[-1]["response"]["status_details"]["reason"] == "turn_detected"
+                started = [e["type"] for e in events].index("input_audio_buffer.speech_started")
+                assert not [e for e in events[started:] if e["type"] == "response.output_audio.delta"]
+
+    asyncio.run(story())

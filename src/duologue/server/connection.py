@@ -9,12 +9,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from duologue.clock import Clock
 from duologue.errors import ProtocolError, TransportClosed
 from duologue.protocol.client_events import InputAudioBufferAppend
-from duologue.protocol.server_events import ServerEvent
+from duologue.protocol.server_events import ResponseOutputAudioDelta, ServerEvent
 from duologue.server.admission import Dialect
 from duologue.server.commands import Hangup
 from duologue.server.dialects import Beta, Ga
@@ -29,6 +29,12 @@ HANGUP_SECONDS = 5.0
 """How long a close may wait for a client that does not read."""
 
 
+class _Frame(Struct, frozen=True, kw_only=True):
+    data: bytes
+    voice_of: str | None = None
+    """The response whose sound it is."""
+
+
 class Connection:
     """Reads a client's frames as inputs, writes events as its frames."""
 
@@ -38,9 +44,14 @@ class Connection:
         self._limits = limits
         self._tally = tally
         self._clock = clock
-        self._outbox: WeighedQueue[bytes | Hangup] = WeighedQueue(
+        self._outbox: WeighedQueue[_Frame | Hangup] = WeighedQueue(
             items=OUTBOX_FRAMES, weight=limits.outbox_bytes, weigh=_size
         )
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+        self._taken = 0
+        self._hushed: set[str] = set()
+        """Responses whose sound need not be sent any more, as far as it still waits."""
 
     @property
     def waiting_bytes(self) -> int:
@@ -82,26 +93,52 @@ class Connection:
             frame = await self._outbox.get()
             if isinstance(frame, Hangup):
                 raise TransportClosed(frame.code, frame.reason, by="server")
-            await self._transport.send(frame)
+            if frame.voice_of not in self._hushed:
+                await self._transport.send(frame.data)
+            self._taken += 1
+            if self._outbox.empty():
+                self._hushed.clear()
+            if self._outbox.at_most_half:
+                self._has_room.set()
+
+    def hush(self, response_id: str) -> None:
+        """The response was stopped: what still waits of its sound is not sent. None of it comes after this."""
+        if not self._outbox.empty():
+            self._hushed.add(response_id)
+
+    async def room(self) -> None:
+        """Wait while more than half of the outbox is taken. Raises TransportClosed where the client takes nothing.
+
+        For those who can wait, model and voice: the rest is for what must not, and an interruption gets through.
+        """
+        while not self._has_room.is_set():
+            taken = self._taken
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._has_room.wait(), self._limits.slow_reader_s)
+            if not self._has_room.is_set() and self._taken == taken:
+                raise _too_slow()
 
     async def send(self, event: ServerEvent) -> None:
         """Queue one event; waits while the outbox is full. Raises TransportClosed once that takes too long."""
         self._tally.sent(event, self._clock())
-        for frame in self._dialect.write(event):
-            await self._queue(frame)
+        voice_of = event.response_id if isinstance(event, ResponseOutputAudioDelta) else None
+        for data in self._dialect.write(event):
+            await self._queue(_Frame(data=data, voice_of=voice_of))
 
     async def hang_up(self, command: Hangup) -> None:
         """Close the connection once everything queued before has left."""
         await self._queue(command)
 
-    async def _queue(self, frame: bytes | Hangup) -> None:
+    async def _queue(self, frame: _Frame | Hangup) -> None:
         try:
             self._outbox.put_nowait(frame)
         except asyncio.QueueFull:
             try:
                 await asyncio.wait_for(self._outbox.put(frame), self._limits.slow_reader_s)
             except TimeoutError:
-                raise TransportClosed(1008, "the client reads too slowly", by="server") from None
+                raise _too_slow() from None
+        if not self._outbox.at_most_half:
+            self._has_room.clear()
 
     async def close(self, code: int, reason: str) -> None:
         """End the connection now, whatever still waits. A client that reads nothing is not told why."""
@@ -109,5 +146,9 @@ class Connection:
             await asyncio.wait_for(self._transport.close(code, reason), HANGUP_SECONDS)
 
 
-def _size(frame: bytes | Hangup) -> int:
-    return len(frame) if isinstance(frame, bytes) else 0
+def _too_slow() -> TransportClosed:
+    return TransportClosed(1008, "the client reads too slowly", by="server")
+
+
+def _size(frame: _Frame | Hangup) -> int:
+    return len(frame.data) if isinstance(frame, _Frame) else 0

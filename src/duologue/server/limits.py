@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from duologue.server.rules import KEPT_AUDIO_BYTES
+
 MIB = 1024 * 1024
 MAX_FRAME_BYTES = 32 * MIB
 """A whole message: one append of 15 MiB is a third longer as base64."""
@@ -22,6 +24,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     append_bytes: int = 15 * MIB
     buffered_audio_bytes: int = 64 * MIB
     """Sound that waits for a commit: 23 minutes of PCM."""
+    kept_audio_bytes: int = KEPT_AUDIO_BYTES
+    """Sound of a conversation's items that can be retrieved: the oldest is let go of first, its item stays."""
     inbox_bytes: int = 16 * MIB
     """Frames that wait to be handled. A faster sender is not read until there is room."""
     outbox_bytes: int = 8 * MIB

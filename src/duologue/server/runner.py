@@ -105,6 +105,7 @@ class RealtimeServer:
             session_seconds=self.limits.session_seconds,
             context_tokens=self.limits.context_tokens,
             tokens_per_minute=self.limits.tokens_per_minute,
+            kept_audio_bytes=self.limits.kept_audio_bytes,
             sees_images=getattr(self._engines.llm, "sees_images", False),
             remote_tools=installed(),
         )
@@ -264,6 +265,14 @@ class _SessionShell:
         """Queue something for the machine; waits while the inbox is full."""
         await self._inbox.put((happened, size_bytes))
 
+    async def _post_output(self, output: seen.ModelOutput) -> None:
+        """Model and voice wait for a client that is behind: the machine, which hears interruptions, must not."""
+        try:
+            await self.connection.room()
+        except TransportClosed as gone:
+            self.stop(gone)
+        await self._post(output)
+
     async def _stop(self) -> None:
         raise await self._stopped
 
@@ -321,6 +330,7 @@ class _SessionShell:
                 case do.StopModel(response_id=response_id):
                     if response_id in self._models:
                         self._models[response_id].cancel()
+                    self.connection.hush(response_id)
                 case do.ListRemote(item_id=item_id, server=server):
                     self._remote.list_tools(item_id, server)
                 case do.CallRemote():
@@ -394,7 +404,7 @@ class _SessionShell:
             command.voice,
             llm=self._engines.llm,
             tts=self._engines.tts,
-            post=self._post,
+            post=self._post_output,
         )
         task = self._spawn(work, f"response-{command.response_id}")
         self._models[command.response_id] = task
