@@ -118,6 +118,7 @@ def only_declares(name: str) -> bool:
         "server/inputs",
         "server/commands",
         "transports/base",
+        "audio/port",
         "engines/base",
     }
     return name in declarations or name.endswith("__init__")
