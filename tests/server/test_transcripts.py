@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from typing import Any
 
 import pytest
-from script import SILENCE, SPEECH, Script
+from script import SILENCE, SPEECH, Script, pcm
 
 from duologue.errors import ProtocolError
+from duologue.protocol.items import text_of
 from duologue.protocol.session import Audio, AudioInput, RealtimeSession, TranscriptionSession
 from duologue.server import inputs
+from duologue.server.commands import OpenUtterance
 from duologue.server.config import first_session
 
 DELTA = "conversation.item.input_audio_transcription.delta"
@@ -46,6 +49,45 @@ def test_a_spoken_turn_is_transcribed_and_not_answered() -> None:
     ]
     assert s.give(inputs.TranscriptReady(item_id="item_1", text="hello there")) == [DELTA, COMPLETED]
     assert s.events()[-1]["usage"] == {"type": "duration", "seconds": 0.544}
+
+
+def test_each_clip_of_a_message_has_its_own_sound_and_words() -> None:
+    s = Script(audio={"input": {"transcription": {"model": "m"}}})
+    clips = [pcm(100, SPEECH), pcm(200, SPEECH)]
+    content = [{"type": "input_audio", "audio": b64encode(clip).decode()} for clip in clips]
+    content.insert(1, {"type": "input_text", "text": "and"})
+    item = {"type": "message", "id": "mine", "role": "user", "content": content}
+    out = s.client("conversation.item.create", item=item)
+    assert out.count("<OpenUtterance>") == 2
+    first, second = [c.item_id for c in s.commands if isinstance(c, OpenUtterance)]
+    assert s.client("response.create") == ["response.created"]
+    assert s.give(inputs.TranscriptReady(item_id=second, text="two")) == [DELTA, COMPLETED]
+    assert (s.events()[-1]["item_id"], s.events()[-1]["content_index"]) == ("mine", 2)
+    assert s.events()[-1]["usage"]["seconds"] == 0.2
+    assert s.give(inputs.TranscriptReady(item_id=first, text="one")) == [DELTA, COMPLETED, "<StartModel>"]
+    assert text_of(s.requests()[0].request.items[0]) == "one and two"
+    s.client("conversation.item.retrieve", item_id="mine")
+    parts = s.events()[-1]["item"]["content"]
+    assert [part.get("transcript") for part in parts] == ["one", None, "two"]
+    assert [b64decode(part["audio"]) for part in parts if part["type"] == "input_audio"] == clips
+
+
+def test_an_item_that_takes_another_s_place_is_waited_for_instead() -> None:
+    s = Script(audio={"input": {"transcription": {"model": "m"}}})
+    clip = {"type": "input_audio", "audio": b64encode(pcm(100, SPEECH)).decode()}
+    item = {"type": "message", "id": "mine", "role": "user", "content": [clip]}
+    s.client("conversation.item.create", item=item)
+    s.client("response.create")
+    out = s.client("conversation.item.create", item=item)
+    assert [name for name in out if name.startswith("<")] == [
+        "<AbortUtterance>", "<OpenUtterance>", "<FeedUtterance>", "<FinishUtterance>"
+    ]  # fmt: skip
+    first, second = [c.item_id for c in s.commands if isinstance(c, OpenUtterance)]
+    assert s.give(inputs.TranscriptReady(item_id=first, text="late")) == []
+    written = {**item, "content": [{"type": "input_text", "text": "in words"}]}
+    assert s.client("conversation.item.create", item=written)[-1] == "<StartModel>"
+    assert s.give(inputs.TranscriptReady(item_id=second, text="late")) == []
+    assert text_of(s.requests()[0].request.items[0]) == "in words"
 
 
 @pytest.mark.parametrize("response", [{}, {"conversation": "none", "input": []}])

@@ -28,7 +28,7 @@ class Detect(Struct, frozen=True, kw_only=True):
 
 
 class OpenUtterance(Struct, frozen=True, kw_only=True):
-    """Begin to recognize the speech that will become item `item_id`."""
+    """Begin to recognize a speech: that which will become item `item_id`, or a clip under an id of its own."""
 
     item_id: str
     language: str | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import ceil
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from duologue.errors import ProtocolError
@@ -22,24 +22,19 @@ from duologue.protocol.items import (
 )
 from duologue.protocol.session import AudioFormat
 from duologue.server.formats import PCM, decoded, encoded
-from duologue.server.heard import Mark, words_heard
+from duologue.server.heard import words_heard
 from duologue.server.input_buffer import BYTES_PER_MS
 from duologue.server.item_check import check_item
-
-
-class Sound(Struct, frozen=True, kw_only=True):
-    """The sound of one spoken part (PCM16, 24 kHz, mono) and where its words are; `marks` only for speech of ours."""
-
-    audio: bytes
-    marks: tuple[Mark, ...] = ()
+from duologue.server.rules import KEPT_AUDIO_BYTES
+from duologue.server.sounds import Sound, Sounds
 
 
 class Conversation:
     """Items by id, in order. Sound is kept apart, for retrieval and truncation."""
 
-    def __init__(self, *, sees_images: bool = False) -> None:
+    def __init__(self, *, sees_images: bool = False, kept_audio_bytes: int = KEPT_AUDIO_BYTES) -> None:
         self.history: History[Item] = History()
-        self._sounds: dict[str, Sound] = {}
+        self._sounds = Sounds(kept_audio_bytes)
         self._aside: dict[str, Item] = {}
         self._sees_images = sees_images
 
@@ -51,18 +46,31 @@ class Conversation:
     def _spoken(self) -> list[Item]:
         return [item for item_id in self._sounds if (item := self.history.get(item_id)) is not None]
 
-    def sound(self, item_id: str) -> Sound | None:
-        """The item's sound, or None."""
-        return self._sounds.get(item_id)
+    def sound(self, item_id: str, content_index: int = 0) -> Sound | None:
+        """The sound of a part, or None."""
+        return self._sounds.of(item_id).get(content_index)
 
     def set_sound(self, item_id: str, sound: Sound) -> None:
-        """Keep the sound of an item."""
-        self._sounds[item_id] = sound
+        """Keep the sound of an item of one part."""
+        self._sounds.put(item_id, 0, sound)
+
+    def trim_sounds(self) -> None:
+        """Let go of the oldest sound beyond the bound. Nobody may be about to listen to it."""
+        self._sounds.trim()
+
+    def unheard(self, item: Item) -> list[tuple[int, Sound]]:
+        """Sound of the item that no words are known of, with its place in the content."""
+        if not isinstance(item, Message):
+            return []
+        sounds = self._sounds.of(str(item.id))
+        speech = [
+            (i, sounds.get(i)) for i, p in enumerate(item.content) if isinstance(p, InputAudio) and not p.transcript
+        ]
+        return [(index, sound) for index, sound in speech if sound is not None]
 
     def spoken_ms(self, item: Item) -> int:
-        """Length of the item's sound, 0 where it has none."""
-        sound = self._sounds.get(str(item.id))
-        return len(sound.audio) // BYTES_PER_MS if sound else 0
+        """Length of all the item's sound, 0 where it has none."""
+        return sum(sound.length_bytes // BYTES_PER_MS for sound in self._sounds.of(str(item.id)).values())
 
     def create(
         self, event: ConversationItemCreate, new_id: IdSource, audio_format: AudioFormat = PCM
@@ -75,14 +83,15 @@ class Conversation:
         stored = _completed(event.item, new_id)
         item_id = str(stored.id)
         previous = item_id if item_id in self.history else self._place(event.previous_item_id or None)
-        self._sounds.pop(item_id, None)
+        self._sounds.pop(item_id)
         self._keep_sound(event.item, item_id, audio_format)
         self.history.insert(item_id, stored, previous)
         return stored, previous
 
     def _keep_sound(self, item: Item, item_id: str, audio_format: AudioFormat) -> None:
-        if audio := decoded(b"".join(_client_audio(item)), audio_format):
-            self._sounds[item_id] = Sound(audio=audio)
+        for index, clip in _client_audio(item).items():
+            if audio := decoded(clip, audio_format):
+                self._sounds.put(item_id, index, Sound(audio=audio))
 
     def _place(self, wish: str | None | object) -> str | None:
         if wish == "root":
@@ -98,26 +107,30 @@ class Conversation:
         return self.history.last_id
 
     def retrieve(self, item_id: str, heard: AudioFormat = PCM, spoken: AudioFormat = PCM) -> Item:
-        """The item with its sound: `heard` is the format of the user's, `spoken` of ours. Raises ProtocolError."""
+        """The item with its sound: `heard` is the format of the user's, `spoken` of ours. Raises ProtocolError.
+
+        Sound that was let go of is left out; the item itself is whole.
+        """
         item = self.history.get(item_id)
         if item is None:
             raise _missing("retriev", item_id, code="item_retrieve_invalid_item_id")
         if isinstance(item, Message | FunctionCall | FunctionCallOutput):
             item = replace(item, object="realtime.item")
-        sound = self._sounds.get(item_id)
-        if not isinstance(item, Message) or sound is None:
+        if not isinstance(item, Message):
             return item
-        audio = encoded(sound.audio, spoken if item.role == "assistant" else heard)
-        content = tuple(
-            replace(part, audio=audio) if isinstance(part, InputAudio | OutputAudio) else part for part in item.content
-        )
-        return replace(item, content=content)
+        audio_format, content = spoken if item.role == "assistant" else heard, list(item.content)
+        for index, sound in self._sounds.of(item_id).items():
+            part = content[index]
+            assert isinstance(part, InputAudio | OutputAudio)
+            if not sound.gone_bytes:
+                content[index] = replace(part, audio=encoded(sound.audio, audio_format))
+        return replace(item, content=tuple(content))
 
     def delete(self, item_id: str) -> None:
         """Remove the item. Raises ProtocolError."""
         if self.history.delete(item_id) is None:
             raise _missing("delet", item_id, code="item_delete_invalid_item_id")
-        self._sounds.pop(item_id, None)
+        self._sounds.pop(item_id)
 
     def truncate(self, event: ConversationItemTruncate) -> None:
         """Cut an assistant's speech: the sound after `audio_end_ms` and the words nobody heard. Raises ProtocolError."""
@@ -125,30 +138,34 @@ class Conversation:
         if item is None:
             raise _missing("truncat", event.item_id, code="item_truncate_invalid_item_id")
         part = _part(item, event.content_index)
-        sound = self._sounds.get(event.item_id, Sound(audio=b""))
+        sound = self.sound(event.item_id, event.content_index) or Sound(audio=b"")
         if not isinstance(part, OutputAudio):
             raise ProtocolError(
                 "Only model output audio messages can be truncated", code="unsupported_content_type", param="item_id"
             )
-        check_cut(len(sound.audio), event.audio_end_ms)
+        check_cut(sound.length_bytes, event.audio_end_ms)
         heard = words_heard(part.transcript or "", sound.marks, event.audio_end_ms)
-        kept = tuple(mark for mark in sound.marks if mark.audio_ms <= event.audio_end_ms)
-        self._sounds[event.item_id] = Sound(audio=sound.audio[: event.audio_end_ms * BYTES_PER_MS], marks=kept)
+        self._sounds.put(event.item_id, event.content_index, sound.cut(event.audio_end_ms))
         assert isinstance(item, Message)
         content = list(item.content)
         content[event.content_index] = replace(part, transcript=heard)
         self.history.replace(event.item_id, replace(item, content=tuple(content)))
 
-    def set_transcript(self, item_id: str, text: str) -> None:
-        """Write what the recognizer heard into a user's item, where it still exists."""
+    def set_transcript(self, item_id: str, text: str, content_index: int = 0) -> None:
+        """Write what the recognizer heard into a user's part, where it still exists."""
         item = self._aside.get(item_id) or self.history.get(item_id)
-        if not isinstance(item, Message):
+        if not isinstance(item, Message) or content_index >= len(item.content):
             return
-        content = tuple(replace(p, transcript=text) if isinstance(p, InputAudio) else p for p in item.content)
+        content = list(item.content)
+        part = content[content_index]
+        if not isinstance(part, InputAudio):
+            return
+        content[content_index] = replace(part, transcript=text)
+        item = replace(item, content=tuple(content))
         if item_id in self._aside:
-            self._aside[item_id] = replace(item, content=content)
+            self._aside[item_id] = item
         else:
-            self.history.replace(item_id, replace(item, content=content))
+            self.history.replace(item_id, item)
 
     # --- a response's own input ------------------------------------------------------------------------------
 
@@ -189,7 +206,7 @@ class Conversation:
         """The response that brought these items is over."""
         for item in items:
             if self._aside.pop(str(item.id), None) is not None:
-                self._sounds.pop(str(item.id), None)
+                self._sounds.pop(str(item.id))
 
 
 def check_cut(audio_bytes: int, audio_end_ms: int) -> None:
@@ -220,10 +237,11 @@ def _missing(verb: str, item_id: str, *, code: str) -> ProtocolError:
     return ProtocolError(f"Error {verb}ing item: the item with id '{item_id}' does not exist.", code=code)
 
 
-def _client_audio(item: Item) -> list[bytes]:
+def _client_audio(item: Item) -> dict[int, bytes]:
     if not isinstance(item, Message):
-        return []
-    return [p.audio for p in item.content if isinstance(p, InputAudio) and isinstance(p.audio, bytes) and p.audio]
+        return {}
+    speech = ((index, part) for index, part in enumerate(item.content) if isinstance(part, InputAudio))
+    return {index: part.audio for index, part in speech if isinstance(part.audio, bytes) and part.audio}
 
 
 def _completed(item: Item, new_id: IdSource) -> Item:

@@ -35,7 +35,7 @@ class TurnJudged(Struct, frozen=True, kw_only=True):
 
 
 class TranscriptGuess(Struct, frozen=True, kw_only=True):
-    """The recognizer's transcript so far: the first words are final, the end is open."""
+    """The recognizer's transcript so far: the first words are final, the end is open. `item_id` as in `OpenUtterance`."""
 
     item_id: str
     text: str

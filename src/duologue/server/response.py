@@ -26,12 +26,13 @@ from duologue.protocol.items import (
 from duologue.protocol.responses import FailureDetails, InputTokens, Response, StatusDetails
 from duologue.protocol.session import AudioFormat
 from duologue.server.commands import CallRemote
-from duologue.server.conversation import Conversation, Sound, check_cut
+from duologue.server.conversation import Conversation, check_cut
 from duologue.server.formats import Encoder
 from duologue.server.heard import Mark, words_heard
 from duologue.server.input_buffer import BYTES_PER_MS
 from duologue.server.inputs import ModelDone
 from duologue.server.mcp import RemoteTool, arguments_of, ended, failure, new_call
+from duologue.server.sounds import Sound
 from duologue.server.usage import count_output, settle
 
 E = TypeVar("E", bound=wire.ServerEvent)

@@ -123,9 +123,8 @@ class Responses:
         self._out.send(machine.start())
         self._remote.name(plan.servers)
         for item in plan.own_items or ():
-            sound = self._conversation.sound(str(item.id))
-            if sound is not None and str(item.id) in plan.speech_ids and self._conversation.is_aside(str(item.id)):
-                self._out.do(*self._transcripts.listen(str(item.id), sound.audio))
+            if str(item.id) in plan.speech_ids and self._conversation.is_aside(str(item.id)):
+                self._out.do(*self._transcripts.listen(item))
         running.waits_for = {item_id for item_id in plan.speech_ids if self._transcripts.is_pending(item_id)}
         running.waits_for |= self._remote.pending(plan.servers)
         lost = self._transcripts.lost(plan.newest_speech_id)

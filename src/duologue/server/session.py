@@ -14,7 +14,7 @@ from duologue.errors import ProtocolError
 from duologue.ids import IdSource
 from duologue.protocol import client_events as said
 from duologue.protocol import server_events as wire
-from duologue.protocol.items import InputAudio, Item, McpApprovalResponse, Message
+from duologue.protocol.items import McpApprovalResponse
 from duologue.protocol.responses import ResponseCreateParams
 from duologue.protocol.session import AnySession, RealtimeSession
 from duologue.server import config, mcp
@@ -55,7 +55,7 @@ class Session:
     def __init__(self, session: AnySession, *, new_id: IdSource, now_ms: int, rules: Rules | None = None) -> None:
         rules = rules or Rules()
         self.settings = session
-        self.conversation = Conversation(sees_images=rules.sees_images)
+        self.conversation = Conversation(sees_images=rules.sees_images, kept_audio_bytes=rules.kept_audio_bytes)
         self._out = Outbox(new_id, now_ms)
         self._transcripts = Transcripts(self._out, self.conversation)
         self._remote = RemoteServers(self._out, self.conversation)
@@ -109,6 +109,7 @@ class Session:
                 pass
             case _:
                 assert_never(happened)
+        self.conversation.trim_sounds()
         return self._out.commands
 
     def next_deadline_ms(self) -> int | None:
@@ -122,6 +123,11 @@ class Session:
     def active_response_id(self) -> str | None:
         """The response that runs in the default conversation."""
         return self._responses.active_id
+
+    @property
+    def speaking(self) -> bool:
+        """Whether turn detection hears the user speak just now."""
+        return self._turns.listening.speaking
 
     def audio_ledger(self) -> Ledger:
         """Where the user's sound went."""
@@ -195,14 +201,17 @@ class Session:
             self._remote.check(event.item)
         audio_format = config.input_format(self.settings)
         item, previous = self.conversation.create(event, self._out.new_id, audio_format)
+        item_id = str(item.id)
+        abandoned = self._transcripts.abandon(item_id)
+        self._out.do(*abandoned)
         self._out.emit(wire.ConversationItemAdded, previous_item_id=previous, item=item)
         self._out.emit(wire.ConversationItemDone, previous_item_id=previous, item=item)
-        self._responses.forget(str(item.id))
+        self._responses.forget(item_id)
         if isinstance(item, McpApprovalResponse):
             self._remote.decided(item)
-        sound = self.conversation.sound(str(item.id))
-        if sound is not None and _lacks_transcript(item):
-            self._out.do(*self._transcripts.listen(str(item.id), sound.audio))
+        self._out.do(*self._transcripts.listen(item))
+        if abandoned and not self._transcripts.is_pending(item_id):
+            self._responses.heard(item_id)
 
     def _truncate(self, event: said.ConversationItemTruncate) -> None:
         if not self._responses.truncate(event.item_id, event.content_index, event.audio_end_ms):
@@ -230,9 +239,3 @@ class Session:
             self._ended = True
         elif idle_at_ms is not None and self._out.now_ms >= idle_at_ms and not self._turns.listening.speaking:
             self._turns.idle()
-
-
-def _lacks_transcript(item: Item) -> bool:
-    if not isinstance(item, Message):
-        return False
-    return any(isinstance(part, InputAudio) and not part.transcript for part in item.content)

@@ -10,12 +10,13 @@ from duologue.protocol.items import InputAudio, Message
 from duologue.protocol.session import AnySession, RealtimeSession, ServerVad
 from duologue.server import config
 from duologue.server.commands import AbortUtterance, OpenUtterance
-from duologue.server.conversation import Conversation, Sound
+from duologue.server.conversation import Conversation
 from duologue.server.formats import Decoder
 from duologue.server.inputs import Transcribed, TranscriptFailed, TranscriptGuess, TranscriptReady
 from duologue.server.listening import Began, Ended, Listening, Step
 from duologue.server.outbox import Outbox
 from duologue.server.responses import Responses
+from duologue.server.sounds import Sound
 from duologue.server.transcripts import Transcripts
 
 
@@ -138,11 +139,11 @@ class Turns:
     def transcribed(self, result: Transcribed) -> None:
         """The recognizer has news of an item."""
         match result:
-            case TranscriptGuess(item_id=item_id, text=text):
-                self._transcripts.guessed(item_id, text)
-            case TranscriptReady(item_id=item_id, text=text):
-                if self._transcripts.ready(item_id, text):
+            case TranscriptGuess(item_id=speech_id, text=text):
+                self._transcripts.guessed(speech_id, text)
+            case TranscriptReady(item_id=speech_id, text=text):
+                if item_id := self._transcripts.ready(speech_id, text):
                     self._responses.heard(item_id)
             case TranscriptFailed():
-                if self._transcripts.failed(result):
-                    self._responses.unheard(result)
+                if failure := self._transcripts.failed(result):
+                    self._responses.unheard(failure)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from msgspec.structs import replace
+
 from duologue.protocol.items import (
     FunctionCall,
     FunctionCallOutput,
+    InputAudio,
     InputImage,
     Item,
     McpApprovalRequest,
@@ -49,7 +52,7 @@ def item_tokens(item: Item, spoken_ms: Callable[[Item], int]) -> InputTokens:
             rate = ASSISTANT_MS_PER_TOKEN if item.role == "assistant" else USER_MS_PER_TOKEN
             images = [part.detail for part in item.content if isinstance(part, InputImage)]
             return InputTokens(
-                text_tokens=0 if length_ms else tokens_of(text_of(item)),
+                text_tokens=tokens_of(text_of(_written(item) if length_ms else item)),
                 audio_tokens=-(-length_ms // rate),
                 image_tokens=sum(IMAGE_TOKENS.get(str(detail), IMAGE_TOKENS_DEFAULT) for detail in images),
             )
@@ -57,6 +60,11 @@ def item_tokens(item: Item, spoken_ms: Callable[[Item], int]) -> InputTokens:
             return InputTokens(text_tokens=tokens_of(words))
         case _:
             return InputTokens()
+
+
+def _written(item: Message) -> Message:
+    spoken = InputAudio | OutputAudio
+    return replace(item, content=tuple(part for part in item.content if not isinstance(part, spoken)))
 
 
 def count_output(items: Iterable[Item], spoken_ms: Callable[[Item], int]) -> OutputTokens:
