@@ -67,12 +67,14 @@ class Spent(Struct, frozen=True):
 class CloseCall(Struct, frozen=True):
     """End the call on both sides with this close code and reason; nothing more is to be asked of the judge.
 
-    `who` ended it: a caller that broke a rule, an upstream that refused the policy, or the relay's own limits.
+    `who` ended it: a caller that broke a rule, an upstream that refused the policy, or the relay's own limits. `detail` is
+    for the operator's log and must not reach the caller.
     """
 
     code: int
     reason: str
     who: Party
+    detail: str = ""
 
 
 Command = ToUpstream | ToCaller | RunTool | Spent | CloseCall

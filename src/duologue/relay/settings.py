@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import difflib
 import re
+import tomllib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct, inspect
+from msgspec.structs import fields, replace
 
 from duologue.errors import ConfigError, ProtocolError
-from duologue.protocol.codec import CLIENT_EVENT_TYPES, SERVER_EVENT_TYPES, encode
-from duologue.protocol.session import RealtimeSession
+from duologue.protocol.codec import CLIENT_EVENT_TYPES, SERVER_EVENT_TYPES, decode_client_event
 
 Lock = Literal[
     "instructions", "tools", "tool_choice", "model", "voice", "speed", "input_format", "output_format",
@@ -106,6 +109,8 @@ class Rules(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Literal["message", "function_call", "function_call_output", "mcp_approval_response"], ...
     ] = ("message", "function_call_output")  # fmt: skip
     session_types: tuple[Literal["realtime", "transcription"], ...] = ("realtime",)
+    caller_mcp: bool = False
+    """May callers, where `tools` is not locked, name MCP servers for the upstream to call?"""
 
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -127,6 +132,8 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     usd_per_session: float | None = None
     tokens_per_user_day: int | None = None
     usd_per_user_day: float | None = None
+    prices_file: str | None = None
+    """Prices of one's own, in the form of the package's `prices.toml`."""
 
 
 class ToolSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -172,3 +179,172 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     hooks: HookSources = HookSources()
     limits: Limits = Limits()
     ledger: Ledger = Ledger()
+
+
+def load(path: Path) -> Settings:
+    """The settings of a file; what it names stands relative to it. Raises ConfigError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as problem:
+        raise ConfigError(f"{path} cannot be read: {problem}") from None
+    settings = parse(text, str(path))
+    instructions = settings.session.get("instructions_file")
+    if instructions is None:
+        return settings
+    try:
+        words = (path.parent / str(instructions)).read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as problem:
+        line = _line_of(text, ("session", "instructions_file"))
+        raise ConfigError(f"{path}:{line}: instructions_file cannot be read: {problem}") from None
+    session = {key: value for key, value in settings.session.items() if key != "instructions_file"}
+    return replace(settings, session={**session, "instructions": words.strip()})
+
+
+def parse(text: str, name: str = "relay.toml") -> Settings:
+    """The settings in a text. Raises ConfigError with the line and the remedy; `name` is how the text is called there."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as problem:
+        raise ConfigError(f"{name}: this is not TOML: {problem}") from None
+    try:
+        _check_keys(raw, Settings, ())
+        settings = msgspec.convert(raw, Settings)
+        _check_values(settings)
+    except _Mistake as mistake:
+        raise ConfigError(f"{name}:{_line_of(text, mistake.path)}: {mistake.words}") from None
+    except msgspec.ValidationError as problem:
+        what, _, where = str(problem).partition(" - at `$")
+        path = tuple(re.findall(r"[^.\[\]`]+", where))
+        dotted = ".".join(step for step in path if step != "...")
+        raise ConfigError(f"{name}:{_line_of(text, path)}: {dotted}: {what}") from None
+    return settings
+
+
+class _Mistake(Exception):
+    """A setting that cannot be used, at a path."""
+
+    def __init__(self, path: Sequence[str], words: str) -> None:
+        super().__init__(words)
+        self.path = tuple(path)
+        self.words = words
+
+
+def _check_keys(raw: Any, kind: Any, path: tuple[str, ...]) -> None:
+    """Refuse unknown keys, with the known one that was probably meant."""
+    if isinstance(raw, list):
+        for member in raw:
+            _check_keys(member, kind, path)
+        return
+    if not isinstance(raw, dict):
+        return
+    known = {field.name: _struct_in(inspect.type_info(field.type)) for field in fields(kind)}
+    for key, value in raw.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            remedy = f"Did you mean '{near[0]}'?" if near else f"Known here: {', '.join(known)}."
+            raise _Mistake((*path, key), f"there is no setting '{'.'.join((*path, key))}'. {remedy}")
+        if known[key] is not None:
+            _check_keys(value, known[key], (*path, key))
+
+
+def _struct_in(kind: inspect.Type) -> Any:
+    """The struct that a field holds, alone, in a tuple or beside None."""
+    if isinstance(kind, inspect.StructType):
+        return kind.cls
+    if isinstance(kind, inspect.VarTupleType):
+        return _struct_in(kind.item_type)
+    if isinstance(kind, inspect.UnionType):
+        return next(filter(None, map(_struct_in, kind.types)), None)
+    return None
+
+
+def _check_values(settings: Settings) -> None:
+    _check_events(settings.policy.caller_events, "caller_events", CLIENT_EVENT_TYPES)
+    _check_events(settings.policy.caller_events_denied, "caller_events_denied", CLIENT_EVENT_TYPES)
+    _check_events(settings.policy.upstream_events, "upstream_events", SERVER_EVENT_TYPES)
+    _check_events(settings.policy.upstream_events_denied, "upstream_events_denied", SERVER_EVENT_TYPES)
+    _check_callers(settings.callers)
+    _check_session(settings.session)
+    for source in (*(tool.function for tool in settings.tools),):
+        if not _FUNCTION.fullmatch(source):
+            raise _Mistake(("tools", "function"), f"'{source}' is no function. Write it as 'package.module:function'.")
+    for name in ("session", "caller_event", "upstream_event"):
+        hook = getattr(settings.hooks, name)
+        if hook is not None and not _FUNCTION.fullmatch(hook):
+            raise _Mistake(("hooks", name), f"'{hook}' is no function. Write it as 'package.module:function'.")
+    for name in Limits.__struct_fields__:
+        value = getattr(settings.limits, name)
+        if isinstance(value, int | float) and value <= 0:
+            raise _Mistake(("limits", name), f"limits.{name} must be more than 0. Leave it out for the default.")
+    if urlsplit(settings.upstream.url).scheme not in ("ws", "wss"):
+        raise _Mistake(("upstream", "url"), f"'{settings.upstream.url}' is no address. It begins with wss:// or ws://.")
+    if not 0 <= settings.listen.port <= 65_535:
+        raise _Mistake(("listen", "port"), "listen.port must be 0 to 65535.")
+
+
+def _check_events(names: Sequence[str], key: str, known: Sequence[str]) -> None:
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            remedy = f"Did you mean '{near[0]}'?" if near else "See docs/relay.md for their names."
+            raise _Mistake(("policy", key), f"there is no event '{name}'. {remedy}")
+
+
+def _check_callers(callers: Callers) -> None:
+    for token in callers.tokens:
+        if (token.env is None) == (token.sha256 is None):
+            raise _Mistake(("callers", "tokens", "user"), f"the token of '{token.user}' needs either env or sha256.")
+        if token.sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", token.sha256):
+            raise _Mistake(("callers", "tokens", "sha256"), "sha256 is 64 hex digits: printf %s TOKEN | sha256sum")
+    jwt = callers.jwt
+    if jwt is None:
+        return
+    families = {algorithm[:2] for algorithm in jwt.algorithms}
+    if len(families) != 1:
+        raise _Mistake(("callers", "jwt", "algorithms"), "name algorithms of one family, HS or RS: a key serves one.")
+    needed = "secret_env" if families == {"HS"} else "jwks_file"
+    if getattr(jwt, needed) is None:
+        raise _Mistake(("callers", "jwt", "algorithms"), f"{jwt.algorithms[0]} needs callers.jwt.{needed}.")
+    for origin in callers.origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise _Mistake(("callers", "origins"), f"'{origin}' is no origin. Write it as 'https://shop.example'.")
+
+
+def _check_session(session: dict[str, Any]) -> None:
+    body = {"type": "realtime", **{key: value for key, value in session.items() if key != "instructions_file"}}
+    if "instructions" in session and "instructions_file" in session:
+        raise _Mistake(("session", "instructions_file"), "name either instructions or instructions_file.")
+    try:
+        decode_client_event(msgspec.json.encode({"type": "session.update", "session": body}))
+    except ProtocolError as problem:
+        path = tuple(re.sub(r"\[\d+\]", "", problem.param or "session").split("."))
+        raise _Mistake(path, problem.message) from None
+    except (TypeError, msgspec.MsgspecError) as problem:
+        raise _Mistake(("session",), f"the session holds what cannot travel: {problem}") from None
+
+
+_HEADER = re.compile(r"^\s*\[\[?\s*([^\]]+?)\s*\]\]?\s*(?:#.*)?$")
+_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_ORIGIN = re.compile(r"https?://[^/\s?#]+")
+
+
+def _line_of(text: str, path: Sequence[str]) -> int:
+    """The line on which the setting stands, or the nearest that leads to it; 1 where nothing does."""
+    best, best_line = 0, 1
+    table: tuple[str, ...] = ()
+    wanted = [step for step in path if step != "..."]
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := _HEADER.match(line):
+            table = tuple(part.strip().strip("\"'") for part in header[1].split("."))
+            here = table
+        else:
+            key = line.partition("=")[0]
+            if line.lstrip().startswith("#") or "=" not in line:
+                continue
+            here = (*table, *(part.strip().strip("\"'") for part in key.split(".")))
+        common = 0
+        while common < min(len(here), len(wanted)) and here[common] == wanted[common]:
+            common += 1
+        if common > best and common == len(here):
+            best, best_line = common, number
+    return best_line

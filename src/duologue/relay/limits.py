@@ -1,0 +1,67 @@
+"""Rates, in given time. Pure.
+
+One number holds a bucket: the moment at which it would be full again. Taking something moves it on; it may lie at most
+one bucketful ahead of now.
+"""
+
+from __future__ import annotations
+
+from duologue.relay.settings import Limits
+
+MINUTE_MS = 60_000.0
+
+
+class Bucket:
+    """Lets `rate` per ms pass, and `burst` at once."""
+
+    __slots__ = ("_cost_ms", "_full_at_ms", "_span_ms")
+
+    def __init__(self, *, rate_per_ms: float, burst: float) -> None:
+        self._cost_ms = 1 / rate_per_ms
+        self._span_ms = burst / rate_per_ms
+        self._full_at_ms = float("-inf")
+
+    def take(self, amount: float, now_ms: float) -> bool:
+        """True if there is that much; then it is gone."""
+        full_at = self._full_at_ms
+        full_at = (full_at if full_at > now_ms else now_ms) + amount * self._cost_ms
+        if full_at - now_ms > self._span_ms:
+            return False
+        self._full_at_ms = full_at
+        return True
+
+    def give_back(self, amount: float) -> None:
+        """What was taken is not used after all."""
+        self._full_at_ms -= amount * self._cost_ms
+
+
+class Rates:
+    """What a caller sends: events, milliseconds of sound, and how often it was refused."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._events = Bucket(rate_per_ms=limits.events_per_s / 1000, burst=limits.events_burst)
+        audio_ms = limits.audio_s_per_minute * 1000
+        self._audio = Bucket(rate_per_ms=audio_ms / MINUTE_MS, burst=audio_ms)
+        refusals = limits.refusals_per_minute
+        self._refusals = Bucket(rate_per_ms=refusals / MINUTE_MS, burst=refusals)
+
+    def event(self, now_ms: float) -> bool:
+        """One more event: may it pass?"""
+        return self._events.take(1, now_ms)
+
+    def audio(self, audio_ms: float, now_ms: float) -> bool:
+        """So much more sound: may it pass?"""
+        return self._audio.take(audio_ms, now_ms)
+
+    def sound_event(self, audio_ms: float, now_ms: float) -> bool:
+        """Both at once; where one says no, neither is taken."""
+        if not self._audio.take(audio_ms, now_ms):
+            return False
+        if self._events.take(1, now_ms):
+            return True
+        self._audio.give_back(audio_ms)
+        return False
+
+    def refused(self, now_ms: float) -> bool:
+        """One more refusal: False once there were too many."""
+        return self._refusals.take(1, now_ms)

@@ -1,0 +1,184 @@
+"""Two ways to know what a frame means. Pure.
+
+The quick way proves an exact shape: a fixed head, base64 and nothing else, and two bytes at the end. No reader of JSON
+can take such a frame for anything but audio, so it may pass as it is. The strict way decodes, and refuses whatever two
+readers could disagree on; what it lets through is encoded anew before it is judged and sent.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from math import isfinite
+from typing import Any, NamedTuple
+
+import msgspec
+import pybase64
+
+from duologue.errors import ProtocolError
+from duologue.protocol.codec import peek
+
+Frame = bytes | bytearray | memoryview
+MAX_DEPTH = 64
+MAX_DIGITS = 17
+"""More digits than this are not the same number in every reader."""
+LONGEST_EVENT_ID = 512
+
+_ID = rb"[A-Za-z0-9_-]{1,64}"
+_APPEND = re.compile(
+    rb'\{(?:"event_id": ?"' + _ID + rb'", ?)?"type": ?"input_audio_buffer\.append", ?"audio": ?"', re.ASCII
+)
+_DELTA = re.compile(
+    rb'\{"type": ?"response\.output_audio\.delta", ?"event_id": ?"' + _ID + rb'", ?"response_id": ?"(' + _ID
+    + rb')", ?"item_id": ?"(' + _ID + rb')", ?"output_index": ?(?:0|[1-9]\d{0,3}), ?'
+    rb'"content_index": ?(?:0|[1-9]\d{0,3}), ?"delta": ?"',
+    re.ASCII,
+)  # fmt: skip
+_PLAIN_APPEND = b'{"type":"input_audio_buffer.append","audio":"'
+_PLAIN_END = len(_PLAIN_APPEND)
+_END = b'"}'
+_decode = pybase64.b64decode
+
+
+def append_bytes(frame: Frame) -> int | None:
+    """Bytes of sound in an append of the exact shape; None for every other frame."""
+    if frame[:_PLAIN_END] == _PLAIN_APPEND:
+        start = _PLAIN_END
+    elif head := _APPEND.match(frame):
+        start = head.end()
+    else:
+        return None
+    return _base64_bytes(frame, start)
+
+
+class Delta(NamedTuple):
+    """Whose sound it is."""
+
+    response_id: bytes
+    item_id: bytes
+
+
+def output_delta(frame: Frame) -> Delta | None:
+    """Whose sound is in an `response.output_audio.delta` of the exact shape; None for every other frame."""
+    head = _DELTA.match(frame)
+    if head is None or _base64_bytes(frame, head.end()) is None:
+        return None
+    return Delta(bytes(head[1]), bytes(head[2]))
+
+
+def _base64_bytes(frame: Frame, start: int) -> int | None:
+    """Decoding is the proof: neither quote nor backslash nor any byte outside of ASCII is in the alphabet."""
+    if frame[-2:] != _END:
+        return None
+    try:
+        return len(_decode(memoryview(frame)[start:-2], None, True))
+    except ValueError:
+        return None
+
+
+class _Refused(ValueError):
+    """Raised inside the parser's hooks."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise _Refused(f"the key '{twice[:100]}' stands twice in one object")
+    return made
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise _Refused(f"a number of {len(digits)} digits")
+    return int(digits)
+
+
+def _decimal(digits: str) -> float:
+    value = float(digits)
+    if not isfinite(value):
+        raise _Refused(f"the number {digits[:30]} is out of range")
+    return value
+
+
+def _constant(name: str) -> Any:
+    raise _Refused(f"{name} is not JSON")
+
+
+_strict = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_integer, parse_float=_decimal, parse_constant=_constant
+)
+_KEY = re.compile(r'"((?:[^"\\]|\\.)*)"(\s*:)?', re.DOTALL)
+
+
+def strict_parse(frame: bytes) -> dict[str, Any]:
+    """A caller's frame as plain values that mean the same to every reader. Raises ProtocolError.
+
+    Refused: what is not UTF-8, a byte order mark, anything but one object, a key twice, an ASCII character of a key in
+    disguise, half a surrogate pair, numbers that do not fit, NaN, more than `MAX_DEPTH` levels, a type that is no string.
+    """
+    try:
+        text = frame.decode()
+        raw = _strict.decode(text)
+        if "\\" in text:
+            _check_keys(text)
+        canonical(raw)
+    except UnicodeError:
+        raise _not_usable(frame, "it is not valid Unicode") from None
+    except _Refused as problem:
+        raise _not_usable(frame, str(problem)) from None
+    except (ValueError, RecursionError) as problem:
+        raise _not_usable(frame, f"it is not valid JSON: {problem}") from None
+    if not isinstance(raw, dict):
+        raise ProtocolError("The event is not a JSON object.", code="invalid_event")
+    event_id = raw.get("event_id")
+    if isinstance(event_id, str) and len(event_id) > LONGEST_EVENT_ID:
+        raise ProtocolError("The event_id is too long.", code="string_above_max_length", param="event_id")
+    if _deeper_than(raw, MAX_DEPTH):
+        raise _not_usable(frame, f"it is nested deeper than {MAX_DEPTH} levels")
+    if not isinstance(raw.get("type"), str):
+        raise ProtocolError("The 'type' field is missing.", code="invalid_event", event_id=event_id_of(raw))
+    return raw
+
+
+def canonical(event: Any) -> bytes:
+    """The one spelling in which an event is judged and sent. Raises ValueError for what has none."""
+    try:
+        return msgspec.json.encode(event)
+    except UnicodeError:
+        raise
+    except (TypeError, OverflowError, RecursionError, msgspec.MsgspecError) as problem:
+        raise ValueError(str(problem)) from None
+
+
+def event_id_of(event: dict[str, Any]) -> str | None:
+    """The sender's own id of an event."""
+    given = event.get("event_id")
+    return given if isinstance(given, str) and len(given) <= LONGEST_EVENT_ID else None
+
+
+def _not_usable(frame: bytes, why: str) -> ProtocolError:
+    named = event_id_of({"event_id": peek(frame)[1]})
+    return ProtocolError(f"The event cannot be used: {why}.", code="invalid_json", event_id=named)
+
+
+def _check_keys(text: str) -> None:
+    """JSON is valid by now, so a string before a colon is a key. Escapes that an ASCII key does not need hide something."""
+    for found in _KEY.finditer(text):
+        if found[2] and "\\" in found[1]:
+            key = json.loads(f'"{found[1]}"')
+            if key.isascii():
+                raise _Refused(f"the key '{key[:100]}' is spelled with escapes")
+
+
+def _deeper_than(value: Any, levels: int) -> bool:
+    level = [value]
+    for _ in range(levels):
+        level = [
+            child for parent in level if isinstance(parent, dict | list)
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+        ]  # fmt: skip
+        if not level:
+            return False
+    return True
