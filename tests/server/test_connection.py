@@ -175,11 +175,24 @@ def test_what_waits_of_an_interrupted_answer_is_not_sent() -> None:
     asyncio.run(story())
 
 
+class Behind(Meter):
+    """Tells when half of the outbox is full."""
+
+    def __init__(self) -> None:
+        self.half = asyncio.Event()
+        self.server: RealtimeServer | None = None
+
+    def sent(self, kind: str) -> None:
+        if self.server and self.server.waiting().outbox_bytes >= self.server.limits.outbox_bytes // 2:
+            self.half.set()
+
+
 def test_an_interruption_gets_through_to_a_client_that_is_far_behind() -> None:
     async def story() -> None:
         limits = Limits(outbox_bytes=200_000)
         engines = simple_engines()
-        server = RealtimeServer(engines, limits=limits)
+        behind = Behind()
+        behind.server = server = RealtimeServer(engines, limits=limits, meter=behind)
         async with serving(server) as url:
             options = {"max_size": None, "max_queue": 2, "compression": None, "close_timeout": 1}
             async with websockets.connect(f"{url}?model=x", **options) as raw:
@@ -187,8 +200,7 @@ def test_an_interruption_gets_through_to_a_client_that_is_far_behind() -> None:
                 await caller.until("session.created")
                 await caller.say("forever")
                 await caller.send("response.create")
-                while server.waiting().outbox_bytes < 100_000:  # nobody reads: it fills to the half
-                    await asyncio.sleep(0.01)
+                await asyncio.wait_for(behind.half.wait(), 60)  # nobody reads
                 await caller.append(1000, sound=1)
                 await asyncio.wait_for(engines.llm.stopped.wait(), 20)  # type: ignore[attr-defined]
                 events = await caller.until("response.done")
