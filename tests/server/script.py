@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import msgspec
 
 from duologue.errors import ProtocolError
 from duologue.ids import CountingIds
-from duologue.protocol.codec import decode_client_event
+from duologue.protocol.dialect import client_event_to_beta
 from duologue.protocol.session import AnySession
 from duologue.server import inputs
-from duologue.server.commands import Command, Detect, OpenDetector, Send, StartModel
+from duologue.server.commands import Command, Detect, JudgeTurn, OpenDetector, Send, StartModel
 from duologue.server.config import default_session
+from duologue.server.dialects import Beta, Ga
 from duologue.server.rules import Rules
 from duologue.server.session import Session
 
@@ -30,9 +34,14 @@ def detect(frame: bytes) -> float:
 
 
 class Script:
-    """One session and all it ever commanded. Time moves only by `now_ms`."""
+    """One session and all it ever commanded. Time moves only by `now_ms`.
 
-    def __init__(self, *, rules: Rules | None = None, start: AnySession | None = None, **session: object) -> None:
+    With `beta` the client speaks the beta: what it sends is said in it, and `told` is what it reads.
+    """
+
+    def __init__(
+        self, *, rules: Rules | None = None, start: AnySession | None = None, beta: bool = False, **session: object
+    ) -> None:
         self.ids = CountingIds()
         self.now_ms = 0
         self.machine = Session(
@@ -43,6 +52,10 @@ class Script:
         )
         self.commands: list[Command] = []
         self._events: list[dict[str, object]] = []
+        self.told: list[dict[str, Any]] = [] if beta else self._events
+        self.judge: Callable[[JudgeTurn], float | None] | None = None
+        """Judges pauses at once, as a shell does; None leaves it to the test."""
+        self._dialect = Beta() if beta else Ga()
         self._undetected = b""
         self.take(self.machine.open())
         if session:
@@ -57,10 +70,15 @@ class Script:
             match command:
                 case Send(event=event):
                     self._events.append(msgspec.json.decode(msgspec.json.encode(event)))
+                    if isinstance(self._dialect, Beta):
+                        self.told += map(msgspec.json.decode, self._dialect.write(event))
                 case OpenDetector():
                     self._undetected = b""
                 case Detect(audio=audio):
                     taken += self._detect(audio)
+                case JudgeTurn(item_id=item_id) if self.judge is not None:
+                    judged = inputs.TurnJudged(item_id=item_id, score=self.judge(command))
+                    taken += self.take(self.machine.handle(judged, self.now_ms))
         return taken
 
     def _detect(self, audio: bytes) -> list[Command]:
@@ -68,10 +86,11 @@ class Script:
         whole = len(self._undetected) // FRAME_BYTES * FRAME_BYTES
         frames = [self._undetected[i : i + FRAME_BYTES] for i in range(0, whole, FRAME_BYTES)]
         self._undetected = self._undetected[whole:]
-        if not frames:
-            return []
-        happened = inputs.SpeechFrames(probabilities=tuple(detect(frame) for frame in frames))
-        return self.take(self.machine.handle(happened, self.now_ms))
+        taken: list[Command] = []
+        for frame in frames:  # one by one, as a shell does
+            happened = inputs.SpeechFrames(probabilities=(detect(frame),))
+            taken += self.take(self.machine.handle(happened, self.now_ms))
+        return taken
 
     def give(self, happened: inputs.Input) -> list[str]:
         """`>>` something happens; returns a line for each command."""
@@ -79,9 +98,15 @@ class Script:
 
     def client(self, kind: str, **fields: object) -> list[str]:
         """`>>` the client sends an event, through the real decoder."""
-        frame = msgspec.json.encode({"type": kind, **fields})
+        frame: bytes | str = msgspec.json.encode({"type": kind, **fields})
+        if isinstance(self._dialect, Beta):
+            frame = client_event_to_beta(frame)
+        return self.frame(frame)
+
+    def frame(self, frame: bytes | str) -> list[str]:
+        """`>>` the client sends a frame as it stands."""
         try:
-            happened: inputs.Input = inputs.ClientSent(event=decode_client_event(frame))
+            happened: inputs.Input = inputs.ClientSent(event=self._dialect.read(frame))
         except ProtocolError as error:
             happened = inputs.ClientErred(error=error)
         return self.give(happened)

@@ -62,6 +62,8 @@ TOOL = {"type": "function", "name": "look"}
         ({"max_output_tokens": 0}, "integer_below_min_value", "session.max_output_tokens"),
         ({"max_output_tokens": 5000}, "integer_above_max_value", "session.max_output_tokens"),
         ({"tool_choice": "maybe"}, "invalid_value", "session.tool_choice"),
+        ({"tool_choice": {"type": "function", "name": "look"}}, "invalid_value", "session.tool_choice"),
+        ({"tool_choice": {"type": "mcp", "server_label": "docs"}}, "invalid_value", "session.tool_choice"),
         ({"tools": [TOOL, TOOL]}, "invalid_value", "session.tools[1].name"),
         ({"audio": {"output": {"speed": 2}}}, "decimal_above_max_value", "session.audio.output.speed"),
         (
@@ -136,3 +138,16 @@ def test_what_clients_send_is_taken() -> None:
         k: v for k, v in wishes.items() if k != "audio"
     } | {"include": ("item.input_audio_transcription.logprobs",)}
     assert shown["audio"]["input"]["format"] == {"type": "audio/pcmu"}
+
+
+def test_a_choice_that_loses_its_tool_is_auto_again() -> None:
+    look, docs = (
+        {"type": "function", "name": "look"},
+        {"type": "mcp", "server_label": "docs", "server_url": "https://d"},
+    )
+    for choice in ({"type": "function", "name": "look"}, {"type": "mcp", "server_label": "docs"}):
+        wish = msgspec.convert({"type": "realtime", "tools": [look, docs], "tool_choice": choice}, RealtimeSession)
+        chosen = updated(START, wish, has_spoken=False)
+        assert msgspec.to_builtins(chosen.tool_choice) == choice
+        gone = msgspec.convert({"type": "realtime", "tools": []}, RealtimeSession)
+        assert updated(chosen, gone, has_spoken=False).tool_choice == "auto"

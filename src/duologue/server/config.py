@@ -15,6 +15,8 @@ from duologue.protocol.session import (
     AudioFormat,
     AudioInput,
     AudioOutput,
+    ChooseFunction,
+    ChooseMcp,
     FunctionTool,
     McpServerTool,
     NoiseReduction,
@@ -212,8 +214,10 @@ def updated(session: AnySession, update: AnySession, *, has_spoken: bool, busy: 
     tracing = _checked_tracing(session, update)
     wish = replace(update, object=UNSET, id=UNSET, model=UNSET, expires_at=UNSET, tracing=tracing)
     merged = merge(session, wish)
+    asked = update.tool_choice is not UNSET
     return replace(
         merged,
+        tool_choice=settled_choice(merged.tool_choice or "auto", merged.tools, "session.tool_choice", asked=asked),
         instructions=_or_null(merged.instructions, ""),
         tools=_or_null(merged.tools, ()),
         max_output_tokens=_or_null(merged.max_output_tokens, "inf"),
@@ -378,6 +382,26 @@ def check_tool_choice(choice: ToolChoice | None | UnsetType, param: str) -> None
     """`auto`, `none`, `required` or a tool."""
     if isinstance(choice, str):
         _one_of(choice, ("none", "auto", "required"), param)
+
+
+def settled_choice(
+    choice: ToolChoice, tools: Iterable[Tool] | None | UnsetType, param: str, *, asked: bool
+) -> ToolChoice:
+    """The choice that is in force with these tools. Raises ProtocolError where the client `asked` for what is not there.
+
+    A choice that lost its tool to a later change of the tools is `auto` again: the client sees it in the answer.
+    """
+    match choice:
+        case ChooseFunction(name=name):
+            found, what = any(tool.name == name for tool in function_tools(tools)), f"function '{name}'"
+        case ChooseMcp(server_label=label):
+            servers = (tool for tool in tools or () if isinstance(tool, McpServerTool))
+            found, what = any(server.server_label == label for server in servers), f"MCP server '{label}'"
+        case _:
+            return choice
+    if asked and not found:
+        raise ProtocolError(f"Invalid '{param}': there is no {what} in 'tools'.", code="invalid_value", param=param)
+    return choice if found else "auto"
 
 
 def function_tools(tools: Iterable[Tool] | None | UnsetType) -> tuple[FunctionTool, ...]:

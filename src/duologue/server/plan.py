@@ -97,6 +97,10 @@ def make_plan(
 ) -> Plan:
     """Settle what a response is to do. Raises ProtocolError."""
     _check(params)
+    tools = config.given_or(params.tools, session.tools, ())
+    choice: ToolChoice = config.given_or(params.tool_choice, session.tool_choice, "auto")
+    chosen = params.tool_choice not in (UNSET, None)
+    choice = config.settled_choice(choice, tools, "response.tool_choice", asked=chosen)
     in_conversation = params.conversation != "none"
     own = None
     if params.input is not UNSET and params.input is not None:
@@ -108,11 +112,9 @@ def make_plan(
     asked = config.given(config.given(params.audio, ResponseAudio()).output, ResponseAudioOutput())
     voice: str | VoiceId = config.given_or(asked.voice, output.voice, "alloy")
     audio_format: AudioFormat = config.given_or(asked.format, output.format, config.PCM)
-    choice: ToolChoice = config.given_or(params.tool_choice, session.tool_choice, "auto")
     limit = config.given_or(params.max_output_tokens, session.max_output_tokens, "inf")
     language, _ = config.recognition(session)
     speed = 1.0 if output.speed is UNSET else output.speed
-    tools = config.given_or(params.tools, session.tools, ())
     name = voice.id if isinstance(voice, VoiceId) else voice
     return Plan(
         in_conversation=in_conversation,
