@@ -81,15 +81,16 @@ class Jwt(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Callers(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who may call, and from which pages."""
 
-    loopback_open: bool = True
-    """Without a credential from this machine itself; never from elsewhere."""
+    loopback_open: bool | None = None
+    """Without a credential from this machine itself, never from elsewhere. Unset: while no other way in is configured."""
     tokens: tuple[StaticToken, ...] = ()
     secret_env: str | None = None
     """Environment variable with the key that signs short-lived client secrets; without it there are none."""
     secret_seconds: int = 600
     jwt: Jwt | None = None
     origins: tuple[str, ...] = ()
-    """Pages that may call, e.g. `https://shop.example`; pages of this machine may where `loopback_open` holds."""
+    """Pages that may call with a credential, e.g. `https://shop.example`. Empty: any; without credential only pages of
+    this machine."""
     hosts: tuple[str, ...] = ()
     """Names the relay is called by (`Host`), with port where it is not the default one. Empty: any."""
 
