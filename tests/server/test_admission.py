@@ -126,7 +126,6 @@ def test_a_transcription_needs_no_model() -> None:
         (shake(None), "missing_model"),
         (shake(""), "missing_model"),
         (shake("c"), "invalid_model"),
-        (shake(None, query={"call_id": "rtc_1"}), "call_not_found"),
         (shake(None, query={"intent": "singing"}), "invalid_value"),
         (shake("gpt-realtime-translate"), "translation_not_supported"),
         (Handshake(headers={}, query={"model": "a"}, translates=True), "translation_not_supported"),

@@ -69,6 +69,8 @@ class Admitted(Struct, frozen=True, kw_only=True):
     model: str
     intent: Intent
     initial: AnySession | None = None
+    call_id: str | None = None
+    """A call whose session is joined; nothing else is of meaning then."""
 
 
 class Refused(Struct, frozen=True, kw_only=True):
@@ -153,8 +155,7 @@ def _session(handshake: Handshake, door: Door, initial: AnySession | None) -> Ad
     if handshake.translates or model.startswith(TRANSLATOR):
         raise no_translation()
     if call_id := query.get("call_id"):
-        message = f"There is no call '{call_id[:100]}': this server answers WebSockets, and holds no calls to join."
-        raise ProtocolError(message, code="call_not_found", param="call_id")
+        return Admitted(model="", intent="conversation", call_id=call_id)
     intent = query.get("intent") or "conversation"
     if intent not in ("conversation", "transcription"):
         message = f"Invalid value: '{intent[:100]}'. Supported values are: 'conversation' and 'transcription'."
@@ -182,6 +183,11 @@ def no_translation() -> ProtocolError:
     """What asking for a translation session is answered with."""
     message = "Translation sessions need an engine that translates speech, and this server has none."
     return ProtocolError(message, code="translation_not_supported")
+
+
+def no_call(call_id: str) -> ProtocolError:
+    """What asking for a call is answered with that this server does not hold."""
+    return ProtocolError(f"There is no call '{call_id[:100]}'.", code="call_not_found", param="call_id")
 
 
 def model_of(session: AnySession) -> str:

@@ -17,6 +17,16 @@ class Send(Struct, frozen=True, kw_only=True):
     event: ServerEvent
 
 
+class Play(Struct, frozen=True, kw_only=True):
+    """Play more sound to the caller, after what is played already (PCM16, 24 kHz, mono); progress is told as `Played`."""
+
+    audio: bytes
+
+
+class Hush(Struct, frozen=True, kw_only=True):
+    """Drop the sound that has not been played, at once."""
+
+
 class OpenDetector(Struct, frozen=True, kw_only=True):
     """Start speech detection afresh: its frame 0 begins with the next audio handed to `Detect`."""
 
@@ -117,6 +127,8 @@ class Hangup(Struct, frozen=True, kw_only=True):
 
 Command = (
     Send
+    | Play
+    | Hush
     | OpenDetector
     | Detect
     | OpenUtterance

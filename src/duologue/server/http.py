@@ -1,4 +1,4 @@
-"""The server's ASGI app: the Realtime WebSocket in both dialects, client secrets, health and metrics."""
+"""The server's ASGI app: the Realtime WebSocket in both dialects, calls, client secrets, health and metrics."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ from duologue.protocol.codec import encode
 from duologue.protocol.server_events import Error, ErrorDetails
 from duologue.server.admission import Door, Handshake, Refused, admit
 from duologue.server.asgi import AsgiTransport
+from duologue.server.calls import Calls
 from duologue.server.metrics import CONTENT_TYPE, Metrics
 from duologue.server.rest import busy, guarded, refusal, session_routes
 from duologue.server.runner import RealtimeServer
+from duologue.server.webrtc import call_routes
 
 BUSY_CLOSE_CODE = 1013
 DRAINING_CLOSE_CODE = 1001
@@ -52,6 +54,8 @@ def create_app(server: RealtimeServer, door: Door | None = None) -> Starlette:
         name = entrance.models[0] if entrance.models else server.responder
         entrance = replace(entrance, default_model=name)
 
+    calls = Calls(server)
+
     async def realtime(websocket: WebSocket) -> None:
         await _answer(websocket, server, entrance, translates=False)
 
@@ -61,13 +65,17 @@ def create_app(server: RealtimeServer, door: Door | None = None) -> Starlette:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with server.running():
-            yield
+            try:
+                yield
+            finally:
+                await calls.close()
 
     return Starlette(
         routes=[
             WebSocketRoute("/v1/realtime", realtime),
             WebSocketRoute("/v1/realtime/translations", translations),
             *session_routes(server, entrance),
+            *call_routes(server, entrance, calls),
             *_status_routes(server, entrance),
         ],
         middleware=[CORS],
@@ -104,18 +112,22 @@ async def _answer(websocket: WebSocket, server: RealtimeServer, door: Door, *, t
     await websocket.accept(handshake.subprotocol)
     transport = AsgiTransport(websocket)
     decision = admit(handshake, door, unix_s())
-    if not isinstance(decision, Refused) and (reason := busy(server)):
+    joins = None if isinstance(decision, Refused) else decision.call_id
+    if not isinstance(decision, Refused) and joins is None and (reason := busy(server)):
         code = DRAINING_CLOSE_CODE if server.draining else BUSY_CLOSE_CODE
         decision = Refused(error=reason, close_code=code)
     if not isinstance(decision, Refused):
         try:
-            await server.serve(
-                transport,
-                model=decision.model,
-                intent=decision.intent,
-                dialect=handshake.dialect,
-                initial=decision.initial,
-            )
+            if joins is not None:
+                await server.join(joins, transport, handshake.dialect)
+            else:
+                await server.serve(
+                    transport,
+                    model=decision.model,
+                    intent=decision.intent,
+                    dialect=handshake.dialect,
+                    initial=decision.initial,
+                )
         except ProtocolError as error:
             decision = Refused(error=error)
     if isinstance(decision, Refused):

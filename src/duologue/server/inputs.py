@@ -21,6 +21,19 @@ class ClientErred(Struct, frozen=True, kw_only=True):
     error: ProtocolError
 
 
+class Heard(Struct, frozen=True, kw_only=True):
+    """A caller's sound came in beside the events: PCM16, 24 kHz, mono, whole samples."""
+
+    audio: bytes
+
+
+class Played(Struct, frozen=True, kw_only=True):
+    """Of what the server plays to a caller, `samples` have been played since the `clears`th `Hush`."""
+
+    clears: int
+    samples: int
+
+
 class SpeechFrames(Struct, frozen=True, kw_only=True):
     """The detector's speech probabilities for its next frames, each `frame_ms` long."""
 
@@ -125,4 +138,4 @@ class Tick(Struct, frozen=True, kw_only=True):
 Remote = RemoteListed | RemoteAnswered
 ModelOutput = ModelText | ModelToolCall | VoiceAudio | VoiceMark | ModelDone | ModelFailed
 Transcribed = TranscriptGuess | TranscriptReady | TranscriptFailed
-Input = ClientSent | ClientErred | SpeechFrames | TurnJudged | Transcribed | ModelOutput | Remote | Tick
+Input = ClientSent | ClientErred | Heard | Played | SpeechFrames | TurnJudged | Transcribed | ModelOutput | Remote | Tick

@@ -11,6 +11,13 @@ MAX_FRAME_BYTES = 32 * MIB
 """A whole message: one append of 15 MiB is a third longer as base64."""
 
 
+class Waiting(Struct, frozen=True, kw_only=True):
+    """What waits in a server's queues."""
+
+    inputs: int
+    outbox_bytes: int
+
+
 class Limits(Struct, frozen=True, kw_only=True):
     """The bounds of a server. Bytes of sound are bytes after base64."""
 

@@ -231,9 +231,10 @@ class ResponseMachine:
 
     # --- truncation while still being spoken -----------------------------------------------------------------
 
-    def is_speaking(self, item_id: str) -> bool:
-        """Whether this item is being spoken just now."""
-        return self._speaks and isinstance(self._open, _OpenMessage) and self._open.item_id == item_id
+    @property
+    def speaking_id(self) -> str | None:
+        """The item that is being spoken just now."""
+        return self._open.item_id if self._speaks and isinstance(self._open, _OpenMessage) else None
 
     def truncate(self, audio_end_ms: int) -> None:
         """Remember where the item being spoken is to be cut once it ends. Raises ProtocolError."""

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from duologue.errors import ProtocolError
 from duologue.protocol import server_events as wire
+from duologue.protocol.client_events import ConversationItemTruncate
 from duologue.protocol.responses import ResponseCreateParams
 from duologue.protocol.session import AnySession, RealtimeSession, ServerVad
 from duologue.server import config
@@ -20,6 +21,7 @@ from duologue.server.inputs import (
     ModelOutput,
     ModelText,
     ModelToolCall,
+    Played,
     RemoteAnswered,
     TranscriptFailed,
     VoiceAudio,
@@ -27,6 +29,7 @@ from duologue.server.inputs import (
 )
 from duologue.server.mcp import choose, refuse_without
 from duologue.server.outbox import Outbox
+from duologue.server.output_buffer import OutputBuffer
 from duologue.server.plan import Plan, make_plan
 from duologue.server.remote import RemoteServers
 from duologue.server.response import ResponseMachine
@@ -70,6 +73,8 @@ class Responses:
         self._running: dict[str, _Running] = {}
         self._wants_answer = False
         self._audible_until_ms = outbox.now_ms
+        self._output = OutputBuffer(outbox) if rules.plays else None
+        """The sound that the server plays itself."""
 
     @property
     def running_ids(self) -> list[str]:
@@ -195,7 +200,7 @@ class Responses:
             case ModelToolCall():
                 self._out.send(machine.tool_call(output.index, output.name, output.arguments))
             case VoiceAudio(audio=audio):
-                self._out.send(machine.audio(audio))
+                self._speak(machine, audio)
                 if running.plan.in_conversation:
                     begin_ms = max(self._audible_until_ms, self._out.now_ms)
                     self._audible_until_ms = begin_ms + len(audio) // BYTES_PER_MS
@@ -212,6 +217,34 @@ class Responses:
         self._remote.asked(machine.take_requests())
         self._end_if_over(running)
 
+    def _speak(self, machine: ResponseMachine, audio: bytes) -> None:
+        events = machine.audio(audio)
+        if self._output is None or machine.speaking_id is None:
+            self._out.send(events)
+            return
+        self._out.send(event for event in events if not isinstance(event, wire.ResponseOutputAudioDelta))
+        self._output.write(machine.response.id, machine.speaking_id, audio)
+
+    def played(self, progress: Played) -> None:
+        """The sound that the server plays went on."""
+        if self._output is not None:
+            self._output.played(progress.clears, progress.samples)
+
+    def silence(self) -> None:
+        """Stop what the server plays, and cut what was not heard. Raises ProtocolError where the client plays."""
+        if self._output is None:
+            raise ProtocolError(
+                "Invalid value: 'output_audio_buffer.clear'. It is for WebRTC and SIP, where the server plays.",
+                code="invalid_value",
+                param="type",
+            )
+        self.hushed()
+        for cut in self._output.clear():
+            try:
+                self.truncate(cut.item_id, cut.content_index, cut.audio_end_ms)
+            except ProtocolError:  # deleted meanwhile, or of a response of its own: the conversation has no such item
+                continue
+
     def called(self, news: RemoteAnswered) -> None:
         """Something came of a remote call."""
         for running in list(self._running.values()):
@@ -224,7 +257,10 @@ class Responses:
             self._finish(running.machine.response.id, running.machine.finish(running.done))
 
     def interrupt(self) -> None:
-        """The user talks over the active response."""
+        """The user talks over the active response, or over the sound of one."""
+        self.hushed()
+        if self._output is not None:
+            self.silence()
         if self.active_id is not None:
             self._stop(self.active_id, "turn_detected")
 
@@ -246,18 +282,25 @@ class Responses:
     def _hang_up_calls(self, machine: ResponseMachine) -> None:
         self._out.do(*(StopRemote(item_id=item_id) for item_id in machine.calling))
 
-    def truncate(self, item_id: str, content_index: int, audio_end_ms: int) -> bool:
-        """Cut an item that is being spoken just now; False where it is not. Raises ProtocolError."""
-        for running in self._running.values():
-            if content_index == 0 and running.machine.is_speaking(item_id):
-                running.machine.truncate(audio_end_ms)
-                return True
-        return False
+    def truncate(self, item_id: str, content_index: int, audio_end_ms: int) -> None:
+        """Cut what was said at what was heard, also where it is being spoken just now. Raises ProtocolError."""
+        speaking = [r.machine for r in self._running.values() if r.machine.speaking_id == item_id]
+        if speaking and content_index == 0:
+            speaking[0].truncate(audio_end_ms)
+        else:
+            self._conversation.truncate(
+                ConversationItemTruncate(item_id=item_id, content_index=content_index, audio_end_ms=audio_end_ms)
+            )
+        self._out.emit(
+            wire.ConversationItemTruncated, item_id=item_id, content_index=content_index, audio_end_ms=audio_end_ms
+        )
 
     def _finish(self, response_id: str, last_events: list[wire.ServerEvent]) -> None:
         running = self._running.pop(response_id)
         self._conversation.release(running.plan.own_items or ())
         self._out.send(last_events)
+        if self._output is not None:
+            self._output.ended(response_id)
         usage = running.machine.response.usage
         self._bucket.spend(usage.total_tokens if usage else 0, self._out.now_ms)
         self._out.emit(wire.RateLimitsUpdated, rate_limits=(self._bucket.report(self._out.now_ms),))

@@ -9,22 +9,27 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, assert_never
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from duologue.clock import Clock, monotonic_ms, unix_s
-from duologue.engines.base import EndOfTurn, Engine, Llm, Stt, SttSettings, Transcript, Tts, Utterance, Vad, VadStream
+from duologue.engines.base import EndOfTurn, Engine, Llm, Stt, SttSettings, Tts, Vad, VadStream
 from duologue.engines.end_of_turn import RuleEndOfTurn
 from duologue.errors import ProtocolError, TransportClosed
 from duologue.ids import IdSource, random_id
 from duologue.protocol.client_events import InputAudioBufferAppend
+from duologue.protocol.server_events import SessionCreated
 from duologue.protocol.session import AnySession, PcmFormat
 from duologue.server import commands as do
 from duologue.server import inputs as seen
-from duologue.server.admission import Dialect, Intent
+from duologue.server.admission import Dialect, Intent, no_call
+from duologue.server.call import Call, CallSound
 from duologue.server.config import first_session, input_format
 from duologue.server.connection import Connection
-from duologue.server.generation import explain, generate
-from duologue.server.limits import Limits
-from duologue.server.mcp import refuse_without, servers_of
+from duologue.server.generation import generate
+from duologue.server.guests import Guests
+from duologue.server.hearing import Hearing
+from duologue.server.limits import Limits, Waiting
+from duologue.server.mcp import refuse_without, servers_of, shown
 from duologue.server.mcp_calls import RemoteCaller, installed
 from duologue.server.rules import Rules
 from duologue.server.session import Session
@@ -73,6 +78,7 @@ class RealtimeServer:
         self._new_id = new_id
         self._clock = clock
         self._shells: set[_SessionShell] = set()
+        self._calls: dict[str, _SessionShell] = {}
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -142,11 +148,13 @@ class RealtimeServer:
         intent: Intent = "conversation",
         dialect: Dialect = "ga",
         initial: AnySession | None = None,
+        call: Call | None = None,
     ) -> None:
         """Hold one session until either side ends it. Cancelling it closes the connection with 1001.
 
         `initial`: settings that apply from the start, as if they had been the client's first update. Raises
-        ProtocolError, with nothing sent, where they cannot be applied.
+        ProtocolError, with nothing sent, where they cannot be applied. `call`: sound comes and goes beside the events,
+        and others may `join` by the call's id.
         """
         if initial is not None:
             refuse_without(installed(), servers_of(initial), "session.tools")
@@ -159,20 +167,46 @@ class RealtimeServer:
             transcriber=self._engines.stt.name if intent == "transcription" else None,
             wish=initial,
         )
-        machine = Session(settings, new_id=self._new_id, now_ms=self._clock(), rules=self._rules())
+        rules = replace(self._rules(), plays=call is not None)
+        machine = Session(settings, new_id=self._new_id, now_ms=self._clock(), rules=rules)
         tally = Tally(session_id, dialect, self.meter, self._clock())
         connection = Connection(transport, dialect, self.limits, tally, self._clock)
         shell = _SessionShell(machine, connection, self._engines, self.limits, self._clock)
+        if call is not None:
+            shell.sound = CallSound(call.port)
+            self._calls[call.id] = shell
         self._shells.add(shell)
         self._empty.clear()
         try:
             await shell.run()
         finally:
             self._shells.discard(shell)
+            if call is not None:
+                self._calls.pop(call.id, None)
             if not self._shells:
                 self._empty.set()
             why = connection.closed or TransportClosed(1001, "going away", by="server")
             tally.end(f"{why.by}: {why.code}{f' {why.reason}' if why.reason else ''}", self._clock())
+
+    async def join(self, call_id: str, transport: EventTransport, dialect: Dialect = "ga") -> None:
+        """Follow a call's session and take part in it over a transport of one's own, until either ends.
+
+        Raises ProtocolError where there is no such call.
+        """
+        shell = self._shell_of(call_id)
+        limits, now_ms = replace(self.limits, slow_reader_s=0.0), self._clock()
+        guest = Connection(transport, dialect, limits, Tally(call_id, dialect, Meter(), now_ms), self._clock)
+        await shell.host(guest, self._new_id("event"))
+
+    def hang_up(self, call_id: str) -> None:
+        """End a call. Raises ProtocolError where there is no such call."""
+        self._shell_of(call_id).stop(TransportClosed(1000, "hung up", by="server"))
+        del self._calls[call_id]
+
+    def _shell_of(self, call_id: str) -> _SessionShell:
+        if call_id not in self._calls:
+            raise no_call(call_id)
+        return self._calls[call_id]
 
     async def drain(self, grace_s: float) -> None:
         """Let the sessions that run come to their end, for `grace_s` seconds at most; then close them with 1001."""
@@ -184,13 +218,6 @@ class RealtimeServer:
         await self._empty.wait()
 
 
-class Waiting(Struct, frozen=True, kw_only=True):
-    """What waits in a server's queues."""
-
-    inputs: int
-    outbox_bytes: int
-
-
 class _SessionShell:
     """Carries out what one session machine commands."""
 
@@ -198,6 +225,9 @@ class _SessionShell:
         self, machine: Session, connection: Connection, engines: Engines, limits: Limits, clock: Clock
     ) -> None:
         self.connection = connection
+        self.sound: CallSound | None = None
+        """A call's; None where sound comes and goes as events."""
+        self._guests = Guests()
         self._machine = machine
         self._engines = engines
         self._limits = limits
@@ -208,8 +238,7 @@ class _SessionShell:
         """Inputs with the size of the frame that brought them; None where the client has gone."""
         self._stopped: asyncio.Future[TransportClosed] = asyncio.get_running_loop().create_future()
         self._detector: VadStream | None = None
-        self._utterances: dict[str, tuple[Utterance, asyncio.Task[None]]] = {}
-        self._partials: dict[str, str] = {}
+        self._hearing = Hearing(engines.stt, self._spawn, self._post)
         self._models: dict[str, asyncio.Task[None]] = {}
         self._remote = RemoteCaller(self._spawn, self._post, limits)
         self._timer: asyncio.TimerHandle | None = None
@@ -236,6 +265,9 @@ class _SessionShell:
                     group.create_task(self.connection.write(), name="session-writer"),
                     group.create_task(self._stop(), name="session-stopper"),
                 ]
+                if self.sound is not None:
+                    workers.append(group.create_task(self.sound.listen(self._post, self._has_room), name="call-ear"))
+                    workers.append(group.create_task(self.sound.watch(self._post), name="call-clock"))
                 await self._act(workers)
         except* TransportClosed as closed:
             why = _first(closed)
@@ -246,15 +278,20 @@ class _SessionShell:
         finally:
             if self._timer:
                 self._timer.cancel()
+            self._guests.dismiss(self.connection.closed or why)
             await asyncio.shield(self.connection.close(why.code, why.reason))
+
+    async def host(self, guest: Connection, event_id: str) -> None:
+        """Let somebody else take part, until either side ends it."""
+        greeting = SessionCreated(event_id=event_id, session=shown(self._machine.settings))
+        await self._guests.host(guest, greeting, self._post)
 
     async def _act(self, workers: list[asyncio.Task[None]]) -> None:
         await self._carry_out(self._machine.open())
         while (happened := (await self._inbox.get())[0]) is not None:
             await self._carry_out(self._machine.handle(self._bounded(happened), self._clock()))
             self._set_timer()
-        utterances = [task for _, task in self._utterances.values()]
-        for task in [*workers, *self._models.values(), *utterances, *self._remote.tasks]:
+        for task in [*workers, *self._models.values(), *self._hearing.tasks, *self._remote.tasks]:
             task.cancel()
 
     async def _read(self) -> None:
@@ -271,6 +308,8 @@ class _SessionShell:
             await self.connection.room()
         except TransportClosed as gone:
             self.stop(gone)
+        if self.sound is not None and isinstance(output, seen.VoiceAudio):
+            await self.sound.room()  # a voice is faster than the loudspeaker
         await self._post(output)
 
     async def _stop(self) -> None:
@@ -280,12 +319,15 @@ class _SessionShell:
         """The same, or a refusal where a client keeps appending sound and never commits it."""
         match happened:
             case seen.ClientSent(event=InputAudioBufferAppend(audio=audio, event_id=event_id)):
-                held = self._machine.audio_ledger().buffered_bytes
-                if held + len(audio) > self._limits.buffered_audio_bytes:
-                    message = f"The input audio buffer is full: it holds {held} bytes. Commit or clear it."
+                if not self._has_room(len(audio)):
+                    message = "The input audio buffer is full: commit or clear it."
                     error = ProtocolError(message, code="input_audio_buffer_full", event_id=event_id or None)
                     return seen.ClientErred(error=error)
         return happened
+
+    def _has_room(self, size_bytes: int) -> bool:
+        """Whether the input audio buffer takes that much more."""
+        return self._machine.audio_ledger().buffered_bytes + size_bytes <= self._limits.buffered_audio_bytes
 
     def _set_timer(self) -> None:
         due_ms = self._machine.next_deadline_ms()
@@ -310,21 +352,25 @@ class _SessionShell:
             match command:
                 case do.Send(event=event):
                     await self.connection.send(event)
+                    await self._guests.send(event)
+                case do.Play(audio=audio):
+                    if self.sound is not None:
+                        self.sound.play(audio)
+                case do.Hush():
+                    if self.sound is not None:
+                        self.sound.hush()
                 case do.Detect(audio=audio):
                     await self._detect(audio)
                 case do.FeedUtterance(item_id=item_id, audio=audio):
-                    if item_id in self._utterances:
-                        self._utterances[item_id][0].feed(audio)
+                    self._hearing.feed(item_id, audio)
                 case do.OpenUtterance():
                     self._open_utterance(command)
                 case do.JudgeTurn(item_id=item_id, audio=audio):
                     await self._judge(item_id, audio)
                 case do.FinishUtterance(item_id=item_id):
-                    if item_id in self._utterances:
-                        self._utterances[item_id][0].finish()
+                    self._hearing.finish(item_id)
                 case do.AbortUtterance(item_id=item_id):
-                    if item_id in self._utterances:
-                        self._utterances[item_id][1].cancel()
+                    self._hearing.abort(item_id)
                 case do.StartModel():
                     self._start_model(command)
                 case do.StopModel(response_id=response_id):
@@ -359,15 +405,10 @@ class _SessionShell:
 
     async def _judge(self, item_id: str, audio: bytes) -> None:
         """Judged within its time or not at all: the session waits for it."""
-        open_utterance = self._utterances.get(item_id)
-        so_far = getattr(open_utterance[0], "so_far", None) if open_utterance else None
-        transcript = self._partials.get(item_id)
         score = None
         try:
             async with asyncio.timeout(JUDGEMENT_S):
-                if so_far is not None:
-                    transcript = await so_far()
-                score = await self._engines.eot.score(audio, transcript)
+                score = await self._engines.eot.score(audio, await self._hearing.words_so_far(item_id))
         except TimeoutError:
             log.debug("%s: not judged in time", item_id)
         except Exception:
@@ -376,26 +417,9 @@ class _SessionShell:
 
     def _open_utterance(self, command: do.OpenUtterance) -> None:
         hints = self._engines.llm.hints(command.tools, command.prompt)
-        narrow = not isinstance(input_format(self._machine.settings), PcmFormat)
+        narrow = self.sound is None and not isinstance(input_format(self._machine.settings), PcmFormat)
         settings = SttSettings(language=command.language, narrowband=narrow, prompt=command.prompt, hints=hints)
-        utterance = self._engines.stt.open(settings)
-        task = self._spawn(self._transcribe(command.item_id, utterance), f"stt-{command.item_id}")
-        self._utterances[command.item_id] = (utterance, task)
-        task.add_done_callback(lambda _: self._forget(command.item_id))
-
-    def _forget(self, item_id: str) -> None:
-        self._utterances.pop(item_id, None)
-        self._partials.pop(item_id, None)
-
-    async def _transcribe(self, item_id: str, utterance: Utterance) -> None:
-        try:
-            async for result in utterance.results():
-                self._partials[item_id] = result.text
-                news = seen.TranscriptReady if isinstance(result, Transcript) else seen.TranscriptGuess
-                await self._post(news(item_id=item_id, text=result.text))
-        except Exception as error:
-            code, message = explain(error)
-            await self._post(seen.TranscriptFailed(item_id=item_id, code=code, message=message))
+        self._hearing.open(command.item_id, settings)
 
     def _start_model(self, command: do.StartModel) -> None:
         work = generate(

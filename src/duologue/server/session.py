@@ -24,11 +24,13 @@ from duologue.server.input_buffer import Ledger
 from duologue.server.inputs import (
     ClientErred,
     ClientSent,
+    Heard,
     Input,
     ModelDone,
     ModelFailed,
     ModelText,
     ModelToolCall,
+    Played,
     RemoteAnswered,
     RemoteListed,
     SpeechFrames,
@@ -90,6 +92,10 @@ class Session:
                 self._client_event(event)
             case ClientErred(error=error):
                 self._out.refuse(error)
+            case Heard(audio=audio):
+                self._turns.hear(audio)
+            case Played():
+                self._responses.played(happened)
             case SpeechFrames(probabilities=probabilities):
                 self._turns.frames(probabilities)
             case TurnJudged(item_id=item_id, score=score):
@@ -150,11 +156,7 @@ class Session:
             case said.InputAudioBufferClear():
                 self._turns.clear()
             case said.OutputAudioBufferClear():
-                raise ProtocolError(
-                    "Invalid value: 'output_audio_buffer.clear'. It is for WebRTC and SIP, where the server plays.",
-                    code="invalid_value",
-                    param="type",
-                )
+                self._responses.silence()
             case said.SessionUpdate(session=update):
                 self._update(update)
             case said.ConversationItemCreate():
@@ -169,7 +171,8 @@ class Session:
                 self._responses.forget(item_id)
                 self._out.emit(wire.ConversationItemDeleted, item_id=item_id)
             case said.ConversationItemTruncate():
-                self._truncate(event)
+                self._responses.truncate(event.item_id, event.content_index, event.audio_end_ms)
+                self._responses.hushed()
             case said.ResponseCreate(response=params):
                 self._responses.respond(params if isinstance(params, ResponseCreateParams) else ResponseCreateParams())
             case said.ResponseCancel(response_id=response_id):
@@ -212,17 +215,6 @@ class Session:
         self._out.do(*self._transcripts.listen(item))
         if abandoned and not self._transcripts.is_pending(item_id):
             self._responses.heard(item_id)
-
-    def _truncate(self, event: said.ConversationItemTruncate) -> None:
-        if not self._responses.truncate(event.item_id, event.content_index, event.audio_end_ms):
-            self.conversation.truncate(event)
-        self._responses.hushed()
-        self._out.emit(
-            wire.ConversationItemTruncated,
-            item_id=event.item_id,
-            content_index=event.content_index,
-            audio_end_ms=event.audio_end_ms,
-        )
 
     # --- time ------------------------------------------------------------------------------------------------
 

@@ -96,7 +96,7 @@ class Tally:
         """An event on its way to the client."""
         self._meter.sent(str(event.__struct_config__.tag))
         match event:
-            case wire.ResponseOutputAudioDelta():
+            case wire.ResponseOutputAudioDelta() | wire.OutputAudioBufferStarted():
                 if self._turn_ended_ms is not None:
                     self._meter.first_audio((now_ms - self._turn_ended_ms) / 1000)
                     self._turn_ended_ms = None

@@ -56,6 +56,10 @@ class Turns:
         if audio := self._decoder.feed(data):
             self._steps(self.listening.append(audio))
 
+    def hear(self, audio: bytes) -> None:
+        """More sound, of a call: PCM16, 24 kHz, mono, whatever the session's format."""
+        self._steps(self.listening.append(audio))
+
     def commit(self) -> None:
         """The client ends the turn by hand. Raises ProtocolError."""
         item_id, audio, steps = self.listening.commit()
@@ -109,7 +113,6 @@ class Turns:
         self._out.emit(wire.InputAudioBufferSpeechStarted, audio_start_ms=speech.audio_start_ms, item_id=speech.item_id)
         detection = config.turn_detection(self._settings)
         if detection is not None and detection.interrupt_response is not False:
-            self._responses.hushed()
             self._responses.interrupt()
 
     def _answer(self) -> None:

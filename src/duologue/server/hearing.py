@@ -1,0 +1,78 @@
+"""The recognizer's work for one session: utterances under way, what they came to so far, and when they are over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from msgspec import Struct
+
+from duologue.engines.base import Stt, SttSettings, Transcript, Utterance
+from duologue.server.generation import explain
+from duologue.server.inputs import TranscriptFailed, TranscriptGuess, TranscriptReady
+
+Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
+Post = Callable[[TranscriptGuess | TranscriptReady | TranscriptFailed], Awaitable[None]]
+
+
+class _Open(Struct, kw_only=True):
+    utterance: Utterance
+    task: asyncio.Task[None]
+    text: str | None = None
+
+
+class Hearing:
+    """Each utterance is a task of the session's and posts its results. What belongs to none is ignored."""
+
+    def __init__(self, stt: Stt, spawn: Spawn, post: Post) -> None:
+        self._stt = stt
+        self._spawn = spawn
+        self._post = post
+        self._open: dict[str, _Open] = {}
+
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """Everything that runs."""
+        return [opened.task for opened in self._open.values()]
+
+    def open(self, item_id: str, settings: SttSettings) -> None:
+        """Begin to recognize the speech that will become `item_id`."""
+        utterance = self._stt.open(settings)
+        task = self._spawn(self._transcribe(item_id, utterance), f"stt-{item_id}")
+        self._open[item_id] = _Open(utterance=utterance, task=task)
+        task.add_done_callback(lambda _: self._open.pop(item_id, None))
+
+    def feed(self, item_id: str, audio: bytes) -> None:
+        """More of its sound."""
+        if item_id in self._open:
+            self._open[item_id].utterance.feed(audio)
+
+    def finish(self, item_id: str) -> None:
+        """That was all of its sound."""
+        if item_id in self._open:
+            self._open[item_id].utterance.finish()
+
+    def abort(self, item_id: str) -> None:
+        """Nobody wants it any more."""
+        if item_id in self._open:
+            self._open[item_id].task.cancel()
+
+    async def words_so_far(self, item_id: str) -> str | None:
+        """What has been said up to now; where the recognizer cannot tell, the last it wrote. None before the first."""
+        opened = self._open.get(item_id)
+        if opened is None:
+            return None
+        so_far: Callable[[], Awaitable[str | None]] | None = getattr(opened.utterance, "so_far", None)
+        return opened.text if so_far is None else await so_far()
+
+    async def _transcribe(self, item_id: str, utterance: Utterance) -> None:
+        try:
+            async for result in utterance.results():
+                if item_id in self._open:
+                    self._open[item_id].text = result.text
+                news = TranscriptReady if isinstance(result, Transcript) else TranscriptGuess
+                await self._post(news(item_id=item_id, text=result.text))
+        except Exception as error:
+            code, message = explain(error)
+            await self._post(TranscriptFailed(item_id=item_id, code=code, message=message))

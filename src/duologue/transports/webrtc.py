@@ -1,0 +1,178 @@
+"""Realtime events and sound over WebRTC, client side: events over a data channel, sound over an Opus track.
+
+Needs the extra `webrtc`. The server learns by itself what was heard, and truncates; there is no sound in the events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit, urlunsplit
+
+import httpx
+import msgspec
+from msgspec import Struct
+
+from duologue.audio.port import MediaPort
+from duologue.audio.spec import AudioSpec
+from duologue.errors import ConfigError, ConnectFailed, MissingExtra, ProtocolError, TransportClosed
+from duologue.protocol.session import AnySession, RealtimeSession
+
+if TYPE_CHECKING:
+    from duologue.transports.rtc_peer import Peer
+
+SPEC = AudioSpec(rate_hz=24_000)
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_BODY_SHOWN = 2000
+
+
+class IceServer(Struct, frozen=True, kw_only=True):
+    """A STUN or TURN server, e.g. `stun:stun.example.org:3478` or `turn:turn.example.org?transport=tcp`."""
+
+    url: str
+    username: str | None = None
+    credential: str | None = None
+
+
+class WebRtcTransport:
+    """A call as an EventTransport. It is made by `connect`.
+
+    `port` is the call's sound: PCM16, 24 kHz, mono, unless it was connected to ports of the caller's own. `call_id`
+    is the one that others can join the session by; None where the server tells none.
+    """
+
+    def __init__(self, peer: Peer, call_id: str | None) -> None:
+        self._peer = peer
+        self._pumps: list[asyncio.Task[None]] = []
+        self.port: MediaPort = peer.port
+        self.call_id = call_id
+
+    @property
+    def closed(self) -> TransportClosed | None:
+        """Why the call ended; None while it is on."""
+        return self._peer.closed
+
+    @property
+    def reachable(self) -> bool:
+        """False while nothing comes from the server. It is given five seconds to come back before the call ends."""
+        return self._peer.reachable and self.closed is None
+
+    async def send(self, frame: bytes) -> None:
+        """Send one event. Raises TransportClosed, and ProtocolError for an event larger than the channel takes."""
+        await self._peer.send(frame)
+
+    async def __aiter__(self) -> AsyncIterator[bytes | str]:
+        async for frame in self._peer:
+            yield frame
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Hang up. Ports of the caller's own are left open."""
+        await self._peer.close(code, reason)
+        for pump in self._pumps:
+            pump.cancel()
+        if self._pumps:
+            await asyncio.wait(self._pumps)
+
+    def plug(self, source: MediaPort | None, sink: MediaPort | None) -> None:
+        """Carry the sound of `source` to the server, and the server's to `sink`, until the call ends."""
+        if source is not None:
+            self._pumps.append(asyncio.create_task(_pump(source, self._peer.port), name="webrtc-microphone"))
+        if sink is not None:
+            self._pumps.append(asyncio.create_task(_pump(self._peer.port, sink), name="webrtc-loudspeaker"))
+
+
+async def _pump(source: MediaPort, sink: MediaPort) -> None:
+    while sound := await source.read():
+        sink.write(sound)
+
+
+async def connect(
+    url: str,
+    *,
+    api_key: str,
+    session: AnySession | None = None,
+    input_port: MediaPort | None = None,
+    output_port: MediaPort | None = None,
+    ice_servers: Sequence[IceServer] = (),
+    timeout_s: float = 15.0,
+) -> WebRtcTransport:
+    """Call a Realtime endpoint: `https://host/v1/realtime/calls`, or `…/v1/realtime?model=…` as for a WebSocket.
+
+    With an ephemeral key (`ek_`) the session is the one that the key was made for; `session`, or the address's model,
+    goes along with the offer. `input_port` is spoken from and `output_port` played to (PCM16, 24 kHz, mono); without
+    them the transport's own `port` is for both. Raises MissingExtra, ConfigError for a port of another format, and
+    ConnectFailed with the HTTP status and body where the server refused. Cancelling it hangs up what was half open.
+    """
+    for port in (input_port, output_port):
+        if port is not None and port.spec != SPEC:
+            raise ConfigError(f"a WebRTC call speaks PCM16 mono at 24 kHz, and this port {port.spec}")
+    try:
+        from duologue.transports.rtc_peer import Peer
+    except ImportError as error:
+        raise MissingExtra(error.name or "aiortc", "webrtc") from None
+    address, model = calls_url(url)
+    if session is None and model and not api_key.startswith("ek_"):
+        session = RealtimeSession(model=model)
+    peer = Peer(ice_servers=ice_servers, loopback=(urlsplit(address).hostname or "") in _LOOPBACK)
+    try:
+        async with asyncio.timeout(timeout_s):
+            answer, call_id = await _dial(address, api_key, await peer.offer(), session)
+            await peer.accept(answer)
+            await peer.connected()
+    except TimeoutError:
+        await peer.close()
+        raise ConnectFailed(address, f"no connection within {timeout_s:g} s", retryable=True) from None
+    except (ProtocolError, TransportClosed) as problem:
+        await peer.close()
+        raise ConnectFailed(address, str(problem), retryable=isinstance(problem, TransportClosed)) from None
+    except BaseException:
+        await asyncio.shield(peer.close())
+        raise
+    transport = WebRtcTransport(peer, call_id)
+    transport.plug(input_port, output_port)
+    return transport
+
+
+def calls_url(url: str) -> tuple[str, str]:
+    """Where to offer a call for an address of any kind, and the model that the address names, or nothing."""
+    parts = urlsplit(url.strip())
+    scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
+    path = parts.path.rstrip("/")
+    path = path if path.endswith("/calls") else f"{path}/calls"
+    return urlunsplit((scheme, parts.netloc, path, "", "")), parse_qs(parts.query).get("model", [""])[0]
+
+
+async def _dial(address: str, api_key: str, offer: str, session: AnySession | None) -> tuple[str, str | None]:
+    """The answer to an offer, and the call's id."""
+    headers = {"Authorization": f"Bearer {api_key}"}
+    near = (urlsplit(address).hostname or "") in _LOOPBACK
+    try:
+        async with httpx.AsyncClient(trust_env=not near, timeout=None) as http:
+            if session is None:
+                reply = await http.post(
+                    address, content=offer.encode(), headers={**headers, "Content-Type": "application/sdp"}
+                )
+            else:
+                parts = {
+                    "sdp": (None, offer.encode(), "application/sdp"),
+                    "session": (None, msgspec.json.encode(session), "application/json"),
+                }
+                reply = await http.post(address, files=parts, headers=headers)
+    except httpx.ConnectError:
+        raise ConnectFailed(address, "nothing answers there", retryable=True) from None
+    except (httpx.HTTPError, httpx.InvalidURL) as problem:
+        raise ConnectFailed(address, f"{type(problem).__name__}: {problem}", retryable=True) from None
+    if not reply.is_success:
+        raise ConnectFailed(
+            address,
+            "the server refused the call",
+            status=reply.status_code,
+            body=reply.text[:_BODY_SHOWN],
+            retryable=reply.status_code in (408, 425, 429) or reply.status_code >= 500,
+        )
+    place = reply.headers.get("Location", "")
+    with suppress(ValueError):
+        place = urlsplit(place).path
+    return reply.text, place.rstrip("/").rpartition("/")[2] or None
