@@ -27,12 +27,12 @@ PURE = {
     "dialogue/*",
     "access/*",
     "transports/phone_line", "transports/carriers/*",
-    *(f"engines/{name}" for name in ("melody", "phrases")),
+    *(f"engines/{name}" for name in ("melody", "phrases", "silero_model")),
     *(f"server/{name}" for name in (
         "inputs", "commands", "input_buffer", "turn", "endpoint", "response", "session", "listening", "conversation",
         "config", "mcp", "remote",
         "plan", "usage", "heard", "clauses", "rules", "outbox", "bucket", "captions", "transcripts", "formats", "window",
-        "responses", "turns", "item_check", "admission", "offers", "dialects", "sounds",
+        "responses", "turns", "item_check", "admission", "offers", "dialects", "reach", "sounds",
     )),
     *(f"client/{name}" for name in ("conversation", "items", "payloads", "settings", "speech")),
     *(f"console/{name}" for name in (

