@@ -34,6 +34,10 @@ PURE = {
         "plan", "usage", "heard", "clauses", "rules", "outbox", "bucket", "captions", "transcripts", "formats", "window",
         "responses", "turns", "item_check", "admission", "offers", "dialects", "reach", "sounds",
     )),
+    *(f"relay/{name}" for name in (
+        "budget", "callers", "commands", "hidden_tools", "inbound", "limits", "locks", "outbound", "policy", "scrub",
+        "settings", "shapes",
+    )),
     *(f"client/{name}" for name in ("conversation", "items", "payloads", "settings", "speech")),
     *(f"console/{name}" for name in (
         "endings", "feed", "frames", "items", "notices", "panel", "purse", "settings", "sound",

@@ -16,7 +16,8 @@ from duologue.protocol.server_events import Error, ServerEvent
 from duologue.relay.commands import RunTool
 
 MOST_KNOWN = 20_000
-"""Items whose predecessor is remembered; the oldest is forgotten first."""
+"""Items whose place is remembered; the oldest is forgotten first."""
+_HEAD = ""
 
 
 class Hidden:
@@ -25,7 +26,8 @@ class Hidden:
     def __init__(self) -> None:
         self.ids: set[str] = set()
         self.call_ids: set[str] = set()
-        self._before: dict[str, str | None] = {}
+        self._before: dict[str, str] = {}
+        self._after: dict[str, str] = {}
         self._indices: dict[str, set[int]] = {}
 
     def hide(self, item: dict[str, Any]) -> None:
@@ -38,27 +40,35 @@ class Hidden:
 
     def placed(self, item_id: str, before: str | None) -> None:
         """An item stands after `before` (None: first) in the upstream's conversation."""
-        if self._before.get(item_id, "") == before:
+        before = before or _HEAD
+        if self._before.get(item_id) == before or item_id == before:
             return
-        for other in self.ids:
-            if other != item_id and self._before.get(other, "") == before:
-                self._before[other] = item_id
-        self._before[item_id] = before
+        self.removed(item_id)
+        after = self._after.get(before)
+        self._link(before, item_id)
+        if after is not None:
+            self._link(item_id, after)
         if len(self._before) > MOST_KNOWN:
-            del self._before[next(iter(self._before))]
+            self.removed(next(iter(self._before)))
 
     def removed(self, item_id: str) -> None:
         """An item is gone: what stood after it stands after its predecessor."""
-        before = self._before.pop(item_id, None)
-        for other in self.ids:
-            if self._before.get(other, "") == item_id:
-                self._before[other] = before
+        before, after = self._before.pop(item_id, None), self._after.pop(item_id, None)
+        if before is None:
+            return
+        self._after.pop(before, None)
+        if after is not None:
+            self._link(before, after)
+
+    def _link(self, before: str, after: str) -> None:
+        self._before[after] = before
+        self._after[before] = after
 
     def visible(self, item_id: str | None) -> str | None:
         """`item_id`, or the nearest visible item before it; None where there is none."""
         for _ in range(len(self.ids) + 1):
-            if item_id is None or item_id not in self.ids:
-                return item_id
+            if not item_id or item_id not in self.ids:
+                return item_id or None
             item_id = self._before.get(item_id)
         return None
 

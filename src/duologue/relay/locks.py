@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from duologue.errors import ProtocolError
 from duologue.protocol.responses import ResponseCreateParams
-from duologue.protocol.session import AnySession, RealtimeSession
+from duologue.protocol.session import AnySession
 from duologue.relay.settings import Lock
 
 Path = tuple[str, ...]
@@ -75,8 +75,3 @@ def _without(settings: S, path: Path) -> tuple[S, bool]:
     inner, found = _without(value, tuple(rest))
     empty = found and all(getattr(inner, field) is UNSET for field in inner.__struct_fields__)
     return replace(settings, **{name: UNSET if empty else inner}), found
-
-
-def wants_realtime(session: AnySession) -> bool:
-    """True for a conversation's session, False for one that only transcribes."""
-    return isinstance(session, RealtimeSession)

@@ -128,7 +128,7 @@ class Outbound:
 
     def _about_item(self, event: Json) -> Json | None:
         """Events that name an item by its id."""
-        item_id = event.get("item_id")
+        item_id = _dig(event, "item_id")
         kind = str(event["type"])
         hidden = isinstance(item_id, str) and item_id in self._hidden.ids
         if kind == "conversation.item.deleted" and isinstance(item_id, str):

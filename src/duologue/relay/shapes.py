@@ -90,7 +90,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > MAX_DIGITS:
+    if len(digits.lstrip("-")) > MAX_DIGITS:
         raise _Refused(f"a number of {len(digits)} digits")
     return int(digits)
 
@@ -168,7 +168,7 @@ def _check_keys(text: str) -> None:
     for found in _KEY.finditer(text):
         if found[2] and "\\" in found[1]:
             key = json.loads(f'"{found[1]}"')
-            if key.isascii():
+            if key.isascii() and found[1] != canonical(key)[1:-1].decode():
                 raise _Refused(f"the key '{key[:100]}' is spelled with escapes")
 
 
