@@ -25,7 +25,9 @@ from duologue import __version__
 from duologue.cli import engines
 from duologue.cli import serve as serve_command
 from duologue.cli.main import COMMANDS
+from duologue.errors import ConfigError
 from duologue.server.http import create_app
+from duologue.server.reach import Reach
 from duologue.server.runner import RealtimeServer
 
 COMMAND = [sys.executable, "-m", "duologue.cli.main"]
@@ -193,6 +195,32 @@ def test_a_short_signing_key_is_refused() -> None:
     out = run("serve", DUOLOGUE_SIGNING_KEY="short")
     assert out.returncode == 1
     assert "DUOLOGUE_SIGNING_KEY" in out.stderr
+
+
+def test_who_holds_a_key_may_be_a_stranger() -> None:
+    parser = argparse.ArgumentParser()
+    serve_command.add_arguments(parser)
+
+    def reach(*arguments: str) -> Reach:
+        options = parser.parse_args(arguments)
+        return serve_command.make_reach(options, serve_command.make_door(options, {}))
+
+    assert reach() == Reach(anywhere=True)
+    assert reach("--api-key", "k", "--mcp-server", "http://10.0.0.5/t") == Reach(
+        anywhere=False, prefixes=("http://10.0.0.5/t",)
+    )
+    with pytest.raises(ConfigError, match="--mcp-server docs"):
+        reach("--mcp-server", "docs")
+
+
+def test_another_judge_of_turns_is_chosen_by_path() -> None:
+    parser = argparse.ArgumentParser()
+    engines.add_engine_arguments(parser)
+    assert engines.make_engines(parser.parse_args([])).eot.name == "rules"
+    chosen = parser.parse_args(["--end-of-turn", "duologue.engines.end_of_turn:RuleEndOfTurn"])
+    assert engines.make_engines(chosen).eot.name == "rules"
+    with pytest.raises(ConfigError, match="unknown eot engine 'smart'"):
+        engines.make_engines(parser.parse_args(["--end-of-turn", "smart"]))
 
 
 def test_the_page_about_the_server_names_every_option_and_address() -> None:

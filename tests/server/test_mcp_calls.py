@@ -26,6 +26,7 @@ from wire import Caller, CharacterTts, LengthStt, ToneVad, calling, serving, typ
 from duologue.engines.base import LlmDone, LlmEvent, LlmRequest, SpeechHints, TextDelta, ToolCallDelta
 from duologue.protocol.items import FunctionCallOutput, Message, text_of
 from duologue.server.limits import Limits
+from duologue.server.reach import Reach
 from duologue.server.runner import Engines, RealtimeServer
 
 TOKEN = "a-token-that-must-not-leak"
@@ -124,11 +125,11 @@ def entry(url: str, **fields: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def talking(**limits: float) -> AsyncIterator[tuple[Caller, ToolLlm]]:
+async def talking(**limits: Any) -> AsyncIterator[tuple[Caller, ToolLlm]]:
     """A caller whose every event is held against the typed models of the `openai` package."""
     llm = ToolLlm()
     engines = Engines(vad=ToneVad(), stt=LengthStt(), llm=llm, tts=CharacterTts())
-    server = RealtimeServer(engines, limits=Limits(**limits))  # type: ignore[arg-type]
+    server = RealtimeServer(engines, limits=Limits(**limits))
     async with serving(server) as url, calling(url) as caller:
         yield caller, llm
         for event in caller.events:
@@ -160,6 +161,42 @@ def outcome(events: list[dict[str, Any]]) -> dict[str, Any]:
     [item] = events[-1]["response"]["output"]
     found: dict[str, Any] = item
     return found
+
+
+def test_a_name_that_leads_home_is_not_connected_for_strangers(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        remote = Remote()
+        async with hosting(remote.app()) as url, talking(reach=Reach(anywhere=False)) as (caller, _):
+            refused = entry(url)
+            await caller.send("session.update", session={"type": "realtime", "tools": [refused]})
+            error = (await caller.until("error"))[-1]["error"]
+            assert (error["code"], error["param"]) == ("invalid_value", "session.tools[0].server_url")
+            port = url.split(":")[2].split("/")[0]
+            loop = asyncio.get_running_loop()
+            real = loop.getaddrinfo
+
+            async def home(host: Any, *args: Any, **kinds: Any) -> Any:
+                return await real("127.0.0.1" if host == "docs.example" else host, *args, **kinds)
+
+            monkeypatch.setattr(loop, "getaddrinfo", home)
+            item = await listed(caller, entry(f"https://docs.example:{port}/mcp"))
+            assert item["tools"] == []
+            assert "mcp_list_tools.failed" in types(caller.events)
+            assert "no public address" in caplog.text
+            assert remote.headers == []
+
+    asyncio.run(scenario())
+
+
+def test_a_server_that_the_operator_named_is_connected_for_strangers() -> None:
+    async def scenario() -> None:
+        remote = Remote()
+        async with hosting(remote.app()) as url, talking(reach=Reach(anywhere=False, prefixes=(url,))) as (caller, _):
+            assert len((await listed(caller, entry(url)))["tools"]) == 4
+
+    asyncio.run(scenario())
 
 
 def test_tools_are_listed_called_and_spoken_of() -> None:

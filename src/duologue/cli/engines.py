@@ -21,6 +21,11 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--tts-rate", metavar="HZ", type=int, default=24_000, help="rate of the pcm that --tts-url sends"
     )
+    group.add_argument(
+        "--end-of-turn",
+        metavar="NAME",
+        help="who judges for semantic_vad whether the user has finished: rules (the default), or package.module:factory",
+    )
     group.add_argument("--tokens-per-second", metavar="N", type=float, help="pace of the scripted responder")
 
 
@@ -32,6 +37,7 @@ def make_engines(options: argparse.Namespace) -> Engines:
         llm=_http("llm", options.llm_url, options.llm_model) or _scripted(options.tokens_per_second),
         tts=_http("tts", options.tts_url, options.tts_model, sample_rate=options.tts_rate)
         or registry.create("tts", "espeak"),
+        eot=registry.create("eot", options.end_of_turn),
     )
 
 

@@ -16,6 +16,7 @@ from duologue.server.admission import Door
 from duologue.server.http import SIGNING_KEY_BYTES, create_app
 from duologue.server.limits import Limits
 from duologue.server.metrics import Metrics, session_log
+from duologue.server.reach import Reach, is_prefix
 from duologue.server.runner import RealtimeServer
 
 KEYS = "DUOLOGUE_API_KEYS"
@@ -35,6 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     access.add_argument(
         "--model", metavar="NAME", action="append", default=[], help="a model that may be asked for; repeatable"
+    )
+    access.add_argument(
+        "--mcp-server",
+        metavar="URL",
+        action="append",
+        default=[],
+        help="with keys: sessions may connect remote MCP tools whose address begins so, beside public https; repeatable",
     )
     limits = parser.add_argument_group("limits")
     limits.add_argument(
@@ -64,7 +72,9 @@ def run(options: argparse.Namespace) -> int:
             f"--host {options.host} is open to others, and this server checks no keys: "
             f"add --api-key (or {KEYS} in the environment), or use 127.0.0.1"
         )
-    limits = Limits(max_sessions=options.max_sessions, session_seconds=round(options.session_minutes * 60))
+    reach = make_reach(options, door)
+    seconds = round(options.session_minutes * 60)
+    limits = Limits(max_sessions=options.max_sessions, session_seconds=seconds, reach=reach)
     server = RealtimeServer(make_engines(options), limits=limits, meter=Metrics(log_speech=options.log_speech))
     log_sessions()
 
@@ -96,6 +106,17 @@ def make_door(options: argparse.Namespace, environ: Mapping[str, str]) -> Door:
         api_keys=tuple(dict.fromkeys(keys)),
         models=tuple(dict.fromkeys(options.model)),
     )
+
+
+def make_reach(options: argparse.Namespace, door: Door) -> Reach:
+    """Which remote MCP servers sessions may name: any, unless keys are on and callers may be strangers.
+
+    Raises ConfigError.
+    """
+    wrong = [prefix for prefix in options.mcp_server if not is_prefix(prefix)]
+    if wrong:
+        raise ConfigError(f"--mcp-server {wrong[0]}: an address is needed, such as https://tools.example/mcp")
+    return Reach(anywhere=not door.api_keys, prefixes=tuple(options.mcp_server))
 
 
 def log_sessions() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from duologue.server.reach import Reach
 from duologue.server.rules import KEPT_AUDIO_BYTES
 
 MIB = 1024 * 1024
@@ -37,6 +38,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     """Frames that wait to be handled. A faster sender is not read until there is room."""
     outbox_bytes: int = 8 * MIB
     """Events that wait to be taken by the client."""
+    reach: Reach = Reach()
+    """Which remote MCP servers sessions may name."""
     remote_list_s: float = 10.0
     """What a remote MCP server has to say what it offers; answers wait for it."""
     remote_call_s: float = 60.0

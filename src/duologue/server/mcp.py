@@ -26,6 +26,7 @@ from duologue.protocol.session import (
     Tool,
     ToolChoice,
 )
+from duologue.server.reach import Reach
 
 MOST_SERVERS = 16
 LONGEST_NAME = 64
@@ -76,14 +77,20 @@ def server_tools(tools: Iterable[Tool] | None | UnsetType) -> tuple[McpServerToo
     return tuple(tool for tool in (tools or ()) if isinstance(tool, McpServerTool))
 
 
-def refuse_without(installed: bool, tools: Iterable[Tool] | None | UnsetType, param: str) -> None:
-    """Refuse remote servers where the package that speaks to them is missing. Raises ProtocolError."""
+def refuse_servers(installed: bool, reach: Reach, tools: Iterable[Tool] | None | UnsetType, param: str) -> None:
+    """Refuse servers out of reach, and all where the package that speaks to them is missing. Raises ProtocolError."""
     if not installed and server_tools(tools):
         raise ProtocolError(
             f"This server cannot connect remote MCP tools: {MissingExtra('mcp', 'mcp')}",
             code="invalid_value",
             param=param,
         )
+    reach.check(tools, param)
+
+
+def tools_in(session: AnySession) -> tuple[Tool, ...]:
+    """All tools that the session names."""
+    return session.tools or () if isinstance(session, RealtimeSession) else ()
 
 
 def servers_of(session: AnySession) -> tuple[McpServerTool, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
+import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from duologue.server import mcp
 from duologue.server.commands import CallRemote
 from duologue.server.inputs import RemoteAnswered, RemoteListed
 from duologue.server.limits import Limits
+from duologue.server.reach import is_public
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -39,7 +41,7 @@ FAREWELL_S = 2.0
 """How long the end of a connection may take."""
 CONNECTION_CLOSED = -32000
 """The package's own code for an answer that will never come."""
-BAD_GATEWAY, GATEWAY_TIMEOUT = 502, 504
+FORBIDDEN, BAD_GATEWAY, GATEWAY_TIMEOUT = 403, 502, 504
 
 Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
 Post = Callable[[RemoteListed | RemoteAnswered], Awaitable[None]]
@@ -131,7 +133,7 @@ class RemoteCaller:
         key = mcp.identity(server)
         line = self._lines.get(key)
         if line is None or line.task is None or line.task.done():
-            line = self._lines[key] = _Line(server)
+            line = self._lines[key] = _Line(server, guarded=not self._limits.reach.trusts(server.server_url or ""))
             line.task = self._spawn(line.hold(), f"mcp-connection-{server.server_label}")
         return line
 
@@ -145,14 +147,15 @@ class RemoteCaller:
 
 
 class _Line:
-    """One connection: its task enters and leaves it, others ask through `client`."""
+    """One connection: its task enters and leaves it, others ask through `client`. `guarded`: only to the public network."""
 
-    def __init__(self, server: McpServerTool) -> None:
+    def __init__(self, server: McpServerTool, *, guarded: bool) -> None:
         self.task: asyncio.Task[None] | None = None
         self.client: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
         self.status: int | None = None
         """The status of the last HTTP answer where it was a failure."""
         self._server = server
+        self._guarded = guarded
 
     @property
     def connected(self) -> bool:
@@ -199,7 +202,26 @@ class _Line:
 
         # The deadlines are those of the calls: a stream from the server may be silent for as long as it likes.
         timeout = httpx2.Timeout(10.0, read=None)
-        return httpx2.AsyncClient(headers=headers, timeout=timeout, event_hooks={"response": [note]})
+        transport = _public_only(httpx2) if self._guarded else None
+        hooks = {"response": [note]}
+        return httpx2.AsyncClient(headers=headers, timeout=timeout, event_hooks=hooks, transport=transport)
+
+
+def _public_only(httpx2: Any) -> Any:
+    """Connects to public addresses alone. A name is looked up once, and it is that address which is connected."""
+
+    class PublicOnly(httpx2.AsyncHTTPTransport):  # type: ignore[misc]
+        async def handle_async_request(self, request: Any) -> Any:
+            name = request.url.host
+            found = await asyncio.get_running_loop().getaddrinfo(name, request.url.port, type=socket.SOCK_STREAM)
+            addresses = [str(address[0]) for *_, address in found]
+            if not all(map(is_public, addresses)):
+                raise RemoteFailed(mcp.failure("http_error", "The MCP server has no public address.", FORBIDDEN))
+            request.url = request.url.copy_with(host=addresses[0])
+            request.extensions = {**request.extensions, "sni_hostname": name}
+            return await super().handle_async_request(request)
+
+    return PublicOnly()
 
 
 async def _all_tools(client: Client) -> tuple[McpTool, ...]:
@@ -252,14 +274,14 @@ def _harmless(error: Exception) -> bool:
 
 def _explained(error: Exception, status: int | None, seconds: float) -> McpError:
     """The failure as the wire has it; what never was an answer counts as the gateway's own 502 and 504."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
     if isinstance(error, RemoteFailed):
         return error.error
     if isinstance(error, TimeoutError):
         return mcp.failure("http_error", f"The MCP server did not answer within {seconds:g} seconds.", GATEWAY_TIMEOUT)
     if status is not None:
         return mcp.failure("http_error", f"The MCP server answered with HTTP status {status}.", status)
-    while isinstance(error, ExceptionGroup):
-        error = error.exceptions[0]
     code = getattr(error, "code", None)
     if code == CONNECTION_CLOSED:
         return mcp.failure("http_error", "The connection to the MCP server was lost.", BAD_GATEWAY)

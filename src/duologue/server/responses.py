@@ -27,7 +27,7 @@ from duologue.server.inputs import (
     VoiceAudio,
     VoiceMark,
 )
-from duologue.server.mcp import choose, refuse_without
+from duologue.server.mcp import choose, refuse_servers
 from duologue.server.outbox import Outbox
 from duologue.server.output_buffer import OutputBuffer
 from duologue.server.plan import Plan, make_plan
@@ -67,7 +67,7 @@ class Responses:
         self._conversation_id = outbox.new_id("conv")
         self._transcripts = transcripts
         self._remote = remote
-        self._can_connect = rules.remote_tools
+        self._can_connect, self._reach = rules.remote_tools, rules.reach
         self._window = Window(rules.context_tokens)
         self._bucket = TokenBucket(rules.tokens_per_minute, outbox.now_ms)
         self._running: dict[str, _Running] = {}
@@ -116,7 +116,7 @@ class Responses:
                 "Wait until the response is finished before creating a new one.",
                 code="conversation_already_has_active_response",
             )
-        refuse_without(self._can_connect, params.tools, "response.tools")
+        refuse_servers(self._can_connect, self._reach, params.tools, "response.tools")
         new_id = self._out.new_id
         plan = make_plan(params, self.settings, self._conversation, new_id)
         response = plan.response(new_id("resp"), self._conversation_id if plan.in_conversation else None)

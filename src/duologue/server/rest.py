@@ -18,7 +18,7 @@ from duologue.ids import random_id
 from duologue.protocol.session import AnySession
 from duologue.server.admission import Door, Handshake, check_key, check_model, key_of, model_of, no_translation
 from duologue.server.config import first_session
-from duologue.server.mcp import refuse_without, servers_of, shown
+from duologue.server.mcp import refuse_servers, shown, tools_in
 from duologue.server.mcp_calls import installed
 from duologue.server.offers import Order, answer, beta_answer, make_key, read_beta_order, read_order
 from duologue.server.runner import RealtimeServer
@@ -100,7 +100,7 @@ def session_routes(server: RealtimeServer, door: Door) -> list[Route]:
         model = model_of(asked) or door.default_model
         if model_of(asked):
             check_model(model, door)
-        refuse_without(installed(), servers_of(asked), "session.tools")
+        refuse_servers(installed(), server.limits.reach, tools_in(asked), "session.tools")
         return shown(first_session(session_id=random_id("sess"), model=model, now_s=unix_s(), seconds=0, wish=asked))
 
     async def translations(_: Request) -> Response:

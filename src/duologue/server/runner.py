@@ -29,7 +29,7 @@ from duologue.server.generation import generate
 from duologue.server.guests import Guests
 from duologue.server.hearing import Hearing
 from duologue.server.limits import Limits, Waiting
-from duologue.server.mcp import refuse_without, servers_of, shown
+from duologue.server.mcp import refuse_servers, shown, tools_in
 from duologue.server.mcp_calls import RemoteCaller, installed
 from duologue.server.rules import Rules
 from duologue.server.session import Session
@@ -114,6 +114,7 @@ class RealtimeServer:
             kept_audio_bytes=self.limits.kept_audio_bytes,
             sees_images=getattr(self._engines.llm, "sees_images", False),
             remote_tools=installed(),
+            reach=self.limits.reach,
         )
 
     async def start(self) -> None:
@@ -157,7 +158,7 @@ class RealtimeServer:
         and others may `join` by the call's id.
         """
         if initial is not None:
-            refuse_without(installed(), servers_of(initial), "session.tools")
+            refuse_servers(installed(), self.limits.reach, tools_in(initial), "session.tools")
         session_id = self._new_id("sess")
         settings = first_session(
             session_id=session_id,

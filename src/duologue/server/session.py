@@ -62,7 +62,7 @@ class Session:
         self._transcripts = Transcripts(self._out, self.conversation)
         self._remote = RemoteServers(self._out, self.conversation)
         self._responses = Responses(self._out, self.conversation, self._transcripts, self._remote, rules, session)
-        self._can_connect = rules.remote_tools
+        self._can_connect, self._reach = rules.remote_tools, rules.reach
         listening = Listening(new_id, frame_ms=rules.frame_ms)
         self._turns = Turns(self._out, self.conversation, self._transcripts, self._responses, listening)
         self._session_seconds = rules.session_seconds
@@ -182,7 +182,7 @@ class Session:
 
     def _update(self, update: AnySession) -> None:
         tools = update.tools if isinstance(update, RealtimeSession) else None
-        mcp.refuse_without(self._can_connect, tools, "session.tools")
+        mcp.refuse_servers(self._can_connect, self._reach, tools, "session.tools")
         self.settings = config.updated(
             self.settings,
             update,
