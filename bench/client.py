@@ -12,7 +12,7 @@ from typing import Any
 
 from openai.resources.realtime.realtime import AsyncRealtimeConnection
 
-from bench.tables import interleaved, table
+from bench.tables import Sheet, interleaved
 from duologue.client.client import RealtimeClient
 from duologue.client.conversation import RealtimeConversation
 from duologue.errors import TransportClosed
@@ -50,13 +50,13 @@ class _Transport:
         self._ended.set()
 
 
-def run(*, quick: bool) -> None:
+def run(sheet: Sheet, *, quick: bool) -> None:
     """Print µs of CPU per event, ours and theirs."""
     rounds, calls = (3, 200) if quick else (15, 2000)
-    asyncio.run(_measure(rounds, calls))
+    asyncio.run(_measure(sheet, rounds, calls))
 
 
-async def _measure(rounds: int, calls: int) -> None:
+async def _measure(sheet: Sheet, rounds: int, calls: int) -> None:
     sdk = AsyncRealtimeConnection(_Wire())  # type: ignore[arg-type]
     delta = encode(ResponseOutputAudioDelta(event_id="event_1", delta=AUDIO, **WHERE))
     words = encode(ResponseOutputAudioTranscriptDelta(event_id="event_1", delta="hello there ", **WHERE))
@@ -76,7 +76,7 @@ async def _measure(rounds: int, calls: int) -> None:
     rows.append(_row("transcript delta", interleaved(small, rounds=rounds, calls=calls)))
     rows.append(_row("append of 100 ms", await _appends(sdk, rounds, calls)))
     rows.append(["the same into the conversation", _reducer(delta, rounds, calls), "-", "-"])
-    table(["CPU µs per event", "duologue", "openai", "ratio"], rows)
+    sheet.table(["CPU µs per event", "duologue", "openai", "ratio"], rows)
 
 
 def _row(name: str, costs: dict[str, float]) -> list[object]:

@@ -25,7 +25,7 @@ from msgspec import Struct
 from playwright.async_api import Page, async_playwright
 
 from bench import processes
-from bench.tables import table
+from bench.tables import Sheet
 
 GOAL_FPS = 30
 RATES = (250, 500, 1000, 2000, 4000, 8000, 16_000)
@@ -124,16 +124,16 @@ def _events() -> Iterator[str]:
         yield event("response.done", response={**response, "status": "completed", "output": [done]})
 
 
-def run(*, quick: bool) -> None:
+def run(sheet: Sheet, *, quick: bool) -> None:
     """Print frames a second for each rate, and the highest rate that kept 30. Needs Chromium."""
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if chromium is None:
-        print("  needs Chromium")
+        sheet.say("This part needs Chromium.")
         return
-    asyncio.run(_measure(chromium, (250, 1000) if quick else RATES, 2.0 if quick else 5.0))
+    asyncio.run(_measure(sheet, chromium, (250, 1000) if quick else RATES, 2.0 if quick else 5.0))
 
 
-async def _measure(chromium: str, rates: tuple[int, ...], seconds: float) -> None:
+async def _measure(sheet: Sheet, chromium: str, rates: tuple[int, ...], seconds: float) -> None:
     upstream = Upstream()
     async with (
         websockets.serve(upstream.serve, "127.0.0.1", 0, compression=None, max_size=None) as server,
@@ -151,13 +151,13 @@ async def _measure(chromium: str, rates: tuple[int, ...], seconds: float) -> Non
             await asyncio.wait_for(upstream.connected.wait(), 15)
             await page.get_by_role("button", name="Disconnect", exact=True).wait_for()
             idle_fps, _ = await page.evaluate(FRAMES_SCRIPT, 2)
-            print(f"  {idle_fps:.0f} frames a second before the first event")
+            sheet.say(f"{idle_fps:.0f} frames a second before the first event.")
             steps: list[Step] = []
             for rate in rates:
                 steps.append(await _step(page, upstream, rate, seconds, pid))
                 if not held(steps[-1]):
                     break
-            _report(steps)
+            _report(sheet, steps)
         finally:
             await browser.close()
 
@@ -219,7 +219,7 @@ def held(step: Step) -> bool:
     return step.fps >= GOAL_FPS and step.shown >= KEPT_UP * step.sent and step.sent >= KEPT_UP * step.wanted
 
 
-def _report(steps: list[Step]) -> None:
+def _report(sheet: Sheet, steps: list[Step]) -> None:
     rows = [
         [
             step.wanted,
@@ -232,10 +232,10 @@ def _report(steps: list[Step]) -> None:
         ]
         for step in steps
     ]
-    table(
+    sheet.table(
         ["events/s wanted", "sent", "rows/s shown", "frames/s", "longest frame ms", "rows in all", "console CPU %"],
         rows,
     )
     smooth = [step for step in steps if held(step)]
     best = f"{smooth[-1].sent:.0f} with {smooth[-1].rows} rows in the list" if smooth else "none"
-    print(f"  events/s shown at {GOAL_FPS} frames/s and more: {best}")
+    sheet.say(f"Events a second shown at {GOAL_FPS} frames a second and more: {best}.")

@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from bench.tables import percentile, table
+from bench.tables import Sheet, percentile
 from duologue.audio.resample import resample
 from duologue.audio.wav import parse_wav
 from duologue.engines import registry
@@ -182,12 +182,12 @@ async def _rows(half: str, recognized: Recognized) -> list[list[object]]:
     for name, settings, words in kinds:
         outcome = await judge(heard, settings, words)
         cut = f"{outcome.cut}/{outcome.pauses} ({outcome.cut_rate:.0%})"
-        rows.append([name, cut, percentile(outcome.delays_ms, 0.5), percentile(outcome.delays_ms, 0.95)])
+        rows.append([name, cut, *(percentile(outcome.delays_ms, share) for share in (0.5, 0.95, 0.99))])
     await recognized.close()
     return rows
 
 
-def run(*, quick: bool) -> None:
+def run(sheet: Sheet, *, quick: bool) -> None:
     """Print the table; `quick` leaves the half out that was tuned with."""
 
     async def measure() -> None:
@@ -196,9 +196,9 @@ def run(*, quick: bool) -> None:
         try:
             hints = llm.hints((), None)
             for half in ("reported",) if quick else ("reported", "tuned"):
-                print(f"the half {half!r}: pauses of {', '.join(map(str, PAUSES_MS))} ms in mid-sentence")
+                sheet.say(f"The half `{half}`, pauses of {', '.join(map(str, PAUSES_MS))} ms in mid-sentence:")
                 rows = await _rows(half, Recognized(stt, hints))
-                table(("turn detection", "cut off", "delay p50 ms", "p95"), rows)
+                sheet.table(("turn detection", "cut off", "delay p50 ms", "p95", "p99"), rows)
         finally:
             await stt.close()
 
