@@ -26,5 +26,6 @@ class Rules(Struct, frozen=True, kw_only=True):
     kept_audio_bytes: int = KEPT_AUDIO_BYTES
     sees_images: bool = False
     remote_tools: bool = False
+    plays: bool = False
     reach: Reach = Reach()
     plays: bool = False

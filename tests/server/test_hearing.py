@@ -1,0 +1,93 @@
+"""duologue.server.hearing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from duologue.engines.base import Partial, SttSettings, Transcript
+from duologue.errors import EngineError
+from duologue.server.hearing import Hearing
+from duologue.server.inputs import TranscriptFailed, TranscriptGuess, TranscriptReady
+
+SETTINGS = SttSettings()
+
+
+class Slate:
+    """An utterance whose results a test writes; None breaks it."""
+
+    def __init__(self) -> None:
+        self.results_to_come: asyncio.Queue[Partial | Transcript | None] = asyncio.Queue()
+        self.audio = b""
+        self.finished = False
+
+    def feed(self, audio: bytes) -> None:
+        self.audio += audio
+
+    def finish(self) -> None:
+        self.finished = True
+
+    async def results(self) -> AsyncIterator[Partial | Transcript]:
+        while result := await self.results_to_come.get():
+            yield result
+            if isinstance(result, Transcript):
+                return
+        raise EngineError("slate", "is broken", code="broken")
+
+
+class Slates:
+    name = "slates"
+
+    def __init__(self) -> None:
+        self.opened: list[Slate] = []
+
+    def open(self, settings: SttSettings) -> Slate:
+        self.opened.append(Slate())
+        return self.opened[-1]
+
+
+async def scene() -> tuple[Hearing, Slates, asyncio.Queue[Any], asyncio.TaskGroup]:
+    stt, posted, group = Slates(), asyncio.Queue[Any](), asyncio.TaskGroup()
+    await group.__aenter__()
+    hearing = Hearing(stt, lambda work, name: group.create_task(work, name=name), posted.put)  # type: ignore[arg-type]
+    return hearing, stt, posted, group
+
+
+def test_results_are_posted_and_the_last_is_remembered() -> None:
+    async def story() -> None:
+        hearing, stt, posted, group = await scene()
+        hearing.open("a", SETTINGS)
+        assert await hearing.words_so_far("a") is None
+        slate = stt.opened[0]
+        hearing.feed("a", b"12")
+        slate.results_to_come.put_nowait(Partial(text="what is"))
+        assert await posted.get() == TranscriptGuess(item_id="a", text="what is")
+        assert await hearing.words_so_far("a") == "what is"
+        hearing.finish("a")
+        slate.results_to_come.put_nowait(Transcript(text="what is it"))
+        assert await posted.get() == TranscriptReady(item_id="a", text="what is it")
+        await group.__aexit__(None, None, None)
+        assert (slate.audio, slate.finished, hearing.tasks) == (b"12", True, [])
+
+    asyncio.run(story())
+
+
+def test_a_failure_is_posted_and_an_abortion_is_not() -> None:
+    async def story() -> None:
+        hearing, stt, posted, group = await scene()
+        hearing.open("a", SETTINGS)
+        hearing.open("b", SETTINGS)
+        stt.opened[0].results_to_come.put_nowait(None)
+        failure = await posted.get()
+        assert isinstance(failure, TranscriptFailed)
+        assert (failure.item_id, failure.code) == ("a", "broken")
+        hearing.abort("b")
+        await group.__aexit__(None, None, None)
+        assert posted.empty()
+        for nobody in (hearing.finish, hearing.abort):
+            nobody("a")
+        hearing.feed("a", b"")
+        assert await hearing.words_so_far("a") is None
+
+    asyncio.run(story())
