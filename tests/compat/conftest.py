@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from realserver import duologue_serve
+from weather_mcp import weather_mcp
 
 
 @pytest.fixture(scope="session")
@@ -19,4 +20,11 @@ def host() -> Iterator[str]:
 def slow_host() -> Iterator[str]:
     """A server whose answers come word by word, 30 in a second: there is time to interrupt them."""
     with duologue_serve("--tokens-per-second", "30") as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def mcp_url() -> Iterator[str]:
+    """Where a remote MCP server offers `get_weather`."""
+    with weather_mcp() as address:
         yield address

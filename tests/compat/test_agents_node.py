@@ -34,10 +34,10 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def play(scenario: str, host: str, sounds: Path) -> Told:
+def play(scenario: str, host: str, sounds: Path, *more: str) -> Told:
     """One conversation, to its end: nothing crashed, no error came, the client understood every event."""
     node_modules()
-    command = [node_command(), SCENARIO, scenario, f"ws://{host}/v1/realtime?model=gpt-realtime", sounds]
+    command = [node_command(), SCENARIO, scenario, f"ws://{host}/v1/realtime?model=gpt-realtime", sounds, *more]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     told = Told()
     for line in done.stdout.splitlines():
@@ -111,3 +111,22 @@ def test_output_guardrail(slow_host: str, sounds: Path) -> None:
     told = play("guardrail", slow_host, sounds)
     assert told["cancelled"] == [{"type": "cancelled", "reason": "client_cancelled"}]
     assert told["after"] == ["completed"]
+
+
+def test_a_remote_tool_is_listed_called_and_spoken_of(host: str, sounds: Path, mcp_url: str) -> None:
+    told = play("remote", host, sounds, mcp_url)
+    assert told["listed"] == [["get_weather"]]
+    assert told["called"] == [{"name": "get_weather", "output": "It is 21.5 degrees in Paris.", "status": "completed"}]
+    [history] = told["history"]
+    assert history[0] == ["user", "what is the weather in paris"]
+    assert history[-1] == ["assistant", "It is 21.5 degrees in Paris."]
+
+
+def test_a_remote_tool_is_called_once_it_is_approved(host: str, sounds: Path, mcp_url: str) -> None:
+    told = play("remoteApproved", host, sounds, mcp_url)
+    assert told["asked"] == ["get_weather"]
+    assert told["called"][0]["output"] == "It is 21.5 degrees in Paris."
+    [history] = told["history"]
+    assert history[-1] == ["assistant", "It is 21.5 degrees in Paris."]
+    kinds = [event["item"]["type"] for event in told["wire"] if event["type"] == "conversation.item.done"]
+    assert kinds.index("mcp_approval_request") < kinds.index("mcp_approval_response") < kinds.index("mcp_call")

@@ -1,15 +1,22 @@
 // One conversation of @openai/agents-realtime with the server, told as JSON lines on stdout.
-// node scenario.mjs SCENARIO URL CLIPS: CLIPS holds sounds as raw PCM16 at 24 kHz, NAME.pcm.
+// node scenario.mjs SCENARIO URL CLIPS [MCP]: CLIPS holds sounds as raw PCM16 at 24 kHz, NAME.pcm; at MCP is a remote
+// server of tools.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { hostedMcpTool } from '@openai/agents-core';
 import { OpenAIRealtimeWebSocket, RealtimeAgent, RealtimeSession, tool } from '@openai/agents-realtime';
 import { z } from 'zod';
 
-const [scenario, url, clips] = process.argv.slice(2);
+const [scenario, url, clips, mcpUrl] = process.argv.slice(2);
 const WAIT_MS = 20_000;
 const BYTES_PER_MS = 48;
 
 const tell = (kind, value) => process.stdout.write(`${JSON.stringify({ kind, value })}\n`);
+
+const SESSION_EVENTS = [
+  'agent_start', 'agent_end', 'audio', 'audio_interrupted', 'guardrail_tripped', 'agent_handoff',
+  'mcp_tools_changed', 'mcp_tool_call_completed', 'tool_approval_requested',
+];
 
 const getWeather = tool({
   name: 'get_weather',
@@ -43,7 +50,7 @@ async function connect(agent, { config = {}, apiKey = 'not needed', createWebSoc
     setImmediate(() => note('wire', event.type, event));
   });
   session.on('error', (error) => tell('error', error));
-  for (const name of ['agent_start', 'agent_end', 'audio', 'audio_interrupted', 'guardrail_tripped', 'agent_handoff']) {
+  for (const name of SESSION_EVENTS) {
     session.on(name, (...details) => note('session', name, details));
   }
   let read = 0;
@@ -73,6 +80,23 @@ function speak(session, name, silenceMs = 0) {
     const piece = sound.subarray(at, at + 100 * BYTES_PER_MS);
     session.sendAudio(piece.buffer.slice(piece.byteOffset, piece.byteOffset + piece.byteLength));
   }
+}
+
+/** Asks for what only the remote server's tool knows, and waits for the answer that comes after the call. */
+async function askRemotely(requireApproval, decide = async () => {}) {
+  const remote = hostedMcpTool({ serverLabel: 'weather', serverUrl: mcpUrl, requireApproval });
+  const agent = new RealtimeAgent({ name: 'Assistant', instructions: 'Be brief.', tools: [remote] });
+  const talk = await connect(agent, { config: { outputModalities: ['text'] } });
+  const [tools] = await talk.next('mcp_tools_changed');
+  tell('listed', tools.map((each) => each.name));
+  talk.session.sendMessage('what is the weather in paris');
+  await decide(talk);
+  const [, , call] = await talk.next('mcp_tool_call_completed');
+  tell('called', { name: call.name, output: call.output, status: call.status });
+  await talk.onWire('response.output_text.done');
+  await talk.onWire('response.done');
+  await history(talk, () => true);
+  return talk;
 }
 
 const voice = (detection = {}) => ({
@@ -194,6 +218,18 @@ const SCENARIOS = {
     await talk.onWire('response.done');
     await history(talk, () => true);
     return talk;
+  },
+
+  async remote() {
+    return askRemotely('never');
+  },
+
+  async remoteApproved() {
+    return askRemotely('always', async ({ session, next }) => {
+      const [, , { approvalItem }] = await next('tool_approval_requested');
+      tell('asked', approvalItem.rawItem.name);
+      await session.approve(approvalItem);
+    });
   },
 
   async guardrail() {
