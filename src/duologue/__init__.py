@@ -9,14 +9,25 @@ if TYPE_CHECKING:
     from duologue.client.api import RealtimeAPI
     from duologue.client.client import RealtimeClient
     from duologue.client.conversation import RealtimeConversation
+    from duologue.client.endpoint import ConnectionOptions
+    from duologue.client.reconnect import ReconnectPolicy
 
 __version__ = "0.1.0"
-__all__ = ["RealtimeAPI", "RealtimeClient", "RealtimeConversation", "__version__"]
+__all__ = [
+    "ConnectionOptions",
+    "RealtimeAPI",
+    "RealtimeClient",
+    "RealtimeConversation",
+    "ReconnectPolicy",
+    "__version__",
+]
 
 _HOMES = {
+    "ConnectionOptions": "duologue.client.endpoint",
     "RealtimeAPI": "duologue.client.api",
     "RealtimeClient": "duologue.client.client",
     "RealtimeConversation": "duologue.client.conversation",
+    "ReconnectPolicy": "duologue.client.reconnect",
 }
 
 

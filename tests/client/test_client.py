@@ -347,7 +347,7 @@ def test_where_the_settings_cannot_be_sent_nothing_stays_open() -> None:
         near, _ = memory_pair()
         client = RealtimeClient(transport=near)
         before = asyncio.all_tasks()
-        client._config["tools"] = [{"name": object()}]  # what no server can be told
+        client._profile.fields["tools"] = [{"name": object()}]  # what no server can be told
         with pytest.raises(ConfigError):
             await client.connect()
         assert not client.is_connected
@@ -377,7 +377,7 @@ def test_each_who_finds_the_connection_closed_gets_an_exception_of_its_own() -> 
 def test_a_defect_in_a_task_of_the_client_is_logged_and_told(caplog: pytest.LogCaptureFixture) -> None:
     async def story(client: RealtimeClient, server: Server) -> None:
         await client.connect()
-        client._toolbox = None  # type: ignore[assignment]  # stands for a defect
+        client._toolbox._tools = None  # type: ignore[assignment]  # stands for a defect
         client._offer_tools()
         assert isinstance((await client.wait_for_next("error", 2)).exception, AttributeError)
         assert "a task of the client failed" in caplog.text

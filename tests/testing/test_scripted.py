@@ -66,7 +66,7 @@ async def nobody() -> None:
 def test_an_end_says_why_and_whether_a_retry_helps(fault: Close | Drop, code: int, retryable: bool) -> None:
     async def story() -> None:
         async with ScriptedServer([CREATED, Expect("session.update"), fault]) as server:
-            client = RealtimeClient(server.url)
+            client = RealtimeClient(server.url, reconnect=False)
             await client.connect()
             closed = await asyncio.wait_for(until_closed(client), 10)
             assert (closed.code, closed.retryable) == (code, retryable)
@@ -84,7 +84,7 @@ def test_broken_frames_and_unknown_events_do_not_end_the_conversation() -> None:
         script = [CREATED, *(Send(frame) for frame in noise), Stall(0.01), DONE]
         problems: list[object] = []
         async with ScriptedServer(script) as server:
-            client = RealtimeClient(server.url)
+            client = RealtimeClient(server.url, reconnect=False)
             client.on("error", problems.append)
             done = asyncio.create_task(client.realtime.wait_for_next("server.response.done", 5))
             await client.connect()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
-from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
 from duologue.client.emitter import Emitter
+from duologue.client.endpoint import DEFAULT_URL, ConnectionOptions, address, endpoint, is_azure, is_openai
+from duologue.client.wirelog import WireLog
 from duologue.clock import Clock, monotonic_ms
 from duologue.errors import ConnectFailed, DuologueError, NotConnected, ProtocolError, TransportClosed
 from duologue.ids import IdSource, random_id
@@ -19,11 +21,12 @@ from duologue.protocol.client_events import ClientEvent
 from duologue.protocol.codec import UnknownEvent, decode_server_event, encode
 from duologue.protocol.server_events import ServerEvent
 from duologue.transports.base import EventTransport
-from duologue.transports.tap import Sink, tap
+from duologue.transports.beta import BetaTransport
+from duologue.transports.tap import tap
 from duologue.transports.websocket import connect as connect_websocket
 
-DEFAULT_URL = "wss://api.openai.com/v1/realtime"
-DEFAULT_MODEL = "gpt-realtime"
+ApiKey = str | Callable[[], str | Awaitable[str]]
+"""A key, or a function that gives one for each connection (a key that lives a minute); it may be asynchronous."""
 _log = logging.getLogger(__name__)
 
 
@@ -35,32 +38,35 @@ def tag_of(event: ServerEvent | ClientEvent | UnknownEvent) -> str:
 class RealtimeAPI(Emitter):
     """One connection. Events: `server.<type>`, `server.*`, `client.<type>`, `client.*`, `error`, `close` (TransportClosed).
 
-    `url` may carry `?model=`; `model` adds it. The key of the environment (OPENAI_API_KEY) is used for OpenAI's host only.
-    An `EventTransport` that is already open takes the place of the address.
+    `url` is the whole address or its beginning (`https://host/v1`), and may carry `?model=`; `model` adds it. Without
+    `api_key` the environment's is used: OPENAI_API_KEY for OpenAI's host, AZURE_OPENAI_API_KEY for Azure's, for no other;
+    `api_key=""` uses none. An `EventTransport` that is already open takes the place of the address. `debug` logs every
+    event to the logger `duologue.wire`, without sound and keys.
     """
 
     def __init__(
         self,
         url: str | None = None,
         *,
-        api_key: str | None = None,
+        api_key: ApiKey | None = None,
         model: str | None = None,
-        headers: Mapping[str, str] | None = None,
+        connection: ConnectionOptions | None = None,
         transport: EventTransport | None = None,
-        sink: Sink | None = None,
+        debug: bool = False,
         clock: Clock = monotonic_ms,
         new_id: IdSource = random_id,
     ) -> None:
         super().__init__()
-        self.url = _address(url or DEFAULT_URL, model)
+        self.options = connection or ConnectionOptions()
+        self.url = address(url or DEFAULT_URL, model, self.options)
+        self.model = model
         self.clock = clock
         self.new_id = new_id
         self.closed: TransportClosed | None = None
         self.on_frame: Callable[[ServerEvent | UnknownEvent, bytes | str], None] | None = None
         self._api_key = api_key
-        self._headers = dict(headers or {})
         self._given = transport
-        self._sink = sink
+        self._log = WireLog() if debug else None
         self._transport: EventTransport | None = None
         self._reader: asyncio.Task[None] | None = None
         self._opening: asyncio.Timeout | None = None
@@ -68,7 +74,7 @@ class RealtimeAPI(Emitter):
         self._connecting: asyncio.Lock = asyncio.Lock()
 
     def __repr__(self) -> str:
-        return f"<RealtimeAPI {self.url.partition('?')[0]} {'connected' if self.is_connected else 'not connected'}>"
+        return f"<RealtimeAPI {self._shown} {'connected' if self.is_connected else 'not connected'}>"
 
     @property
     def is_connected(self) -> bool:
@@ -90,13 +96,14 @@ class RealtimeAPI(Emitter):
         async with self._connecting:
             if self.is_connected:
                 return
-            await self._end(1000, "")
+            await self.hang_up()
             transport = self._given
             self._given = None
             if transport is None:
                 transport = await self._open()
-            if self._sink is not None:
-                transport = tap(transport, self._sink, self.clock)
+            for sink in (self.options.sink, self._log):
+                if sink is not None:
+                    transport = tap(transport, sink, self.clock)
             self.closed = None
             self._transport = transport
             self._reader = asyncio.create_task(self._read(transport), name="realtime reader")
@@ -104,19 +111,38 @@ class RealtimeAPI(Emitter):
     async def _open(self) -> EventTransport:
         try:
             async with asyncio.timeout(None) as self._opening:
-                return await connect_websocket(self.url, api_key=self._key(), headers=self._headers)
+                return await self._dial()
         except TimeoutError:
-            raise ConnectFailed(self.url.partition("?")[0], "disconnect() was called meanwhile") from None
+            raise ConnectFailed(self._shown, "disconnect() was called meanwhile") from None
         finally:
             self._opening = None
+
+    async def _dial(self) -> EventTransport:
+        where = endpoint(self.url, self.model, await self._key(), self.options)
+        if self._log is not None:
+            self._log.say(f"connecting to {where.url} ({where.dialect})")
+        socket = await connect_websocket(
+            where.url,
+            headers=where.headers,
+            subprotocols=where.subprotocols,
+            proxy=self.options.proxy,
+            timeout_s=self.options.timeout_s,
+        )
+        return BetaTransport(socket) if where.dialect == "beta" else socket
+
+    @property
+    def _shown(self) -> str:
+        return self.url.partition("?")[0]
 
     async def disconnect(self, code: int = 1000, reason: str = "") -> None:
         """End the connection, or a `connect` under way, and wait until it has ended; harmless when there is none."""
         if self._opening is not None:
             self._opening.reschedule(asyncio.get_running_loop().time())
-        await self._end(code, reason)
+        await self.hang_up(code, reason)
+        await self.finish()
 
-    async def _end(self, code: int, reason: str) -> None:
+    async def hang_up(self, code: int = 1000, reason: str = "") -> None:
+        """End the connection, and wait until it has ended; handlers go on with what they do."""
         async with self._ending:
             reader, transport = self._reader, self._transport
             if transport is not None:
@@ -125,7 +151,6 @@ class RealtimeAPI(Emitter):
                 await asyncio.wait([reader])
                 self._reader = None
             self._transport = None
-        await self.finish()
 
     async def send(self, type: str, data: Mapping[str, Any] | None = None) -> str:
         """Send an event by name, e.g. `send("response.create")`; `data` goes out as it is. Returns its `event_id`.
@@ -180,26 +205,23 @@ class RealtimeAPI(Emitter):
             await transport.close(1011, "reader failed")
         finally:
             self.closed = transport.closed or TransportClosed()
+            if self._log is not None:
+                self._log.say(str(self.closed))
             self.fail_waiters(self.closed)
             self.emit("close", self.closed)
 
-    def _key(self) -> str | None:
-        if self._api_key is None and _is_openai(self.url):
-            return os.environ.get("OPENAI_API_KEY")
-        return self._api_key
-
-
-def _is_openai(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    return host == "openai.com" or host.endswith(".openai.com")
-
-
-def _address(url: str, model: str | None) -> str:
-    """The address with a model: the given one, or the default where OpenAI's needs one."""
-    parts = urlsplit(url)
-    named = any(name in parts.query for name in ("model=", "call_id=", "intent="))
-    if model is None and not named and _is_openai(url):
-        model = DEFAULT_MODEL
-    if model is None or "model=" in parts.query:
-        return url
-    return f"{url}{'&' if parts.query else '?'}{urlencode({'model': model})}"
+    async def _key(self) -> str | None:
+        given = self._api_key
+        if given is None:
+            given = os.environ.get("OPENAI_API_KEY") if is_openai(self.url) else None
+            return os.environ.get("AZURE_OPENAI_API_KEY") if is_azure(self.url) else given
+        if isinstance(given, str):
+            return given
+        try:
+            key = given()
+            return await key if inspect.isawaitable(key) else key
+        except DuologueError:
+            raise
+        except Exception as problem:
+            reason = f"the function that gives the key failed: {type(problem).__name__}: {problem}"
+            raise ConnectFailed(self._shown, reason, retryable=True) from problem

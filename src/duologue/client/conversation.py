@@ -73,6 +73,30 @@ class RealtimeConversation:
         """An item by its id, also one of a response outside the conversation; None where it is not known."""
         return self._placed.get(item_id) or self._drafts.get(item_id)
 
+    def expect(self, item: Item) -> None:
+        """An item was sent under an id of its own: what the server's copy leaves out, like a picture, is known."""
+        if isinstance(item.id, str) and item.id not in self._placed:
+            self._item(item.id).take(item)
+
+    def connection_lost(self) -> list[Update]:
+        """Nothing more will come for what is open: it is final as it stands. The next connection counts its sound anew."""
+        self.restart_input()
+        self._drafts.clear()
+        self._side.clear()
+        updates = []
+        for item in self.items:
+            if not item.completed:
+                item.status = "incomplete"
+                item.completed = True
+                updates += [Update("updated", item), Update("completed", item)]
+        return updates
+
+    def restart_input(self) -> None:
+        """The server counts the user's sound from zero again."""
+        fresh = InputSpeech()
+        fresh.bytes_per_ms = self.input.bytes_per_ms
+        self.input = fresh
+
     def apply(self, event: ev.ServerEvent | UnknownEvent) -> list[Update]:
         """Take one server event; returns what changed, in order. Unknown events change nothing."""
         match event:

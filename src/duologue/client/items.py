@@ -11,6 +11,7 @@ from duologue.protocol.items import (
     FunctionCall,
     FunctionCallOutput,
     InputAudio,
+    InputImage,
     InputText,
     Item,
     McpCall,
@@ -30,15 +31,32 @@ class ToolCall(Struct, frozen=True, kw_only=True):
 
 
 class Part:
-    """One content part: pieces of text, transcript and sound."""
+    """One content part: pieces of text, transcript and sound, or a picture."""
 
-    __slots__ = ("_audio", "audio_bytes", "text", "transcript")
+    __slots__ = ("_audio", "audio_bytes", "image", "said_bytes", "text", "transcript")
 
     def __init__(self) -> None:
         self.text: list[str] = []
         self.transcript: list[str] = []
+        self.image: InputImage | None = None
         self._audio: list[bytes] = []
         self.audio_bytes = 0
+        self.said_bytes = 0
+
+    def cut(self, keep_bytes: int) -> None:
+        """Forget the sound after so many bytes."""
+        if self.audio_bytes > keep_bytes:
+            self.said_bytes = max(self.said_bytes, self.audio_bytes)
+            self.set_audio(self.audio[: max(0, keep_bytes)])
+
+    @property
+    def heard(self) -> str:
+        """The words of the sound that is left: where it was cut, in proportion, up to the last whole word."""
+        words = "".join(self.transcript)
+        if self.audio_bytes >= self.said_bytes:
+            return words
+        head = words[: len(words) * self.audio_bytes // self.said_bytes]
+        return head.rpartition(" ")[0]
 
     def add_audio(self, piece: bytes) -> None:
         self._audio.append(piece)
@@ -198,12 +216,12 @@ class ConversationItem:
                         part.transcript = [words]
                     if isinstance(audio, bytes) and audio:
                         part.set_audio(audio)
+                case InputImage(image_url=url) if url:
+                    self.part(index).image = content
                 case _:
                     pass
 
     def truncate(self, index: int, end_ms: int, bytes_per_ms: int) -> None:
         """The server forgot everything after `end_ms` of this part; the words stay, `cut_ms` tells what was heard."""
         self.cut_ms = end_ms
-        part = self.part(index)
-        if part.audio_bytes > end_ms * bytes_per_ms:
-            part.set_audio(part.audio[: max(0, end_ms) * bytes_per_ms])
+        self.part(index).cut(end_ms * bytes_per_ms)

@@ -10,7 +10,7 @@ import msgspec
 
 from duologue.errors import ConfigError
 from duologue.protocol.responses import ResponseCreateParams
-from duologue.protocol.session import RealtimeSession
+from duologue.protocol.session import RealtimeSession, TranscriptionSession
 
 _log = logging.getLogger(__name__)
 
@@ -81,6 +81,11 @@ def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
 def session_of(fields: Mapping[str, Any]) -> RealtimeSession:
     """The GA session to send. Raises ConfigError where a name or a value does not belong there."""
     return _converted({**fields, "type": "realtime"}, RealtimeSession)
+
+
+def transcription_of(fields: Mapping[str, Any]) -> TranscriptionSession:
+    """The same for a session that only transcribes. Raises ConfigError."""
+    return _converted({**fields, "type": "transcription"}, TranscriptionSession)
 
 
 def response_of(fields: Mapping[str, Any]) -> ResponseCreateParams:

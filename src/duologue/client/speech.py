@@ -9,6 +9,7 @@ from duologue.audio.spec import BYTES_PER_MS
 _KEPT_MS = 300_000
 _IDLE_MS = 30_000
 _TURNS = 64
+_TAIL_MS = 1000
 
 
 class InputSpeech:
@@ -68,6 +69,15 @@ class InputSpeech:
         else:
             self._uncommitted = max(self._uncommitted, min(end, self.position))
         return self._cut(start, end)
+
+    def unanswered(self, vad: bool) -> bytes:
+        """What the server would not know any more if it forgot all sound that is no item yet. With voice detection: the
+        turn that is being spoken, or the last second, in which one may have begun; without: all since the last commit."""
+        start = self._uncommitted
+        if vad:
+            open_turns = [start for start, _ in self._turns.values()]
+            start = min(open_turns, default=self.position - _TAIL_MS * self.bytes_per_ms)
+        return self._cut(max(0, start), self.position)
 
     def _cut(self, start: int, end: int) -> bytes:
         start, end = max(start, self._start), min(end, self.position)

@@ -18,11 +18,17 @@ from duologue.protocol.session import FunctionTool
 _log = logging.getLogger(__name__)
 
 
+TIMEOUT_S = 60.0
+
+
 class Tool(Struct, frozen=True, kw_only=True):
-    """A definition and the function behind it."""
+    """A definition and the function behind it. `timeout_s`: so long may a call take. `background`: the model is told at once
+    that the call runs, and gets the result as news later."""
 
     definition: FunctionTool
     handler: Callable[..., Any]
+    timeout_s: float = TIMEOUT_S
+    background: bool = False
 
 
 class Toolbox:
@@ -31,7 +37,14 @@ class Toolbox:
     def __init__(self) -> None:
         self._tools: dict[str, Tool] = {}
 
-    def add(self, definition: FunctionTool | Mapping[str, Any] | None, handler: Callable[..., Any]) -> Tool:
+    def add(
+        self,
+        definition: FunctionTool | Mapping[str, Any] | None,
+        handler: Callable[..., Any],
+        *,
+        timeout_s: float = TIMEOUT_S,
+        background: bool = False,
+    ) -> Tool:
         """Add or replace a tool; without a definition it comes from the function. Raises ConfigError."""
         if not callable(handler):
             raise ConfigError("a tool needs a function to call: add_tool(definition, handler)")
@@ -42,7 +55,8 @@ class Toolbox:
                 definition = msgspec.convert({**definition, "type": "function"}, FunctionTool)
             except msgspec.ValidationError as problem:
                 raise ConfigError(f"the definition of a tool does not fit: {problem}") from None
-        tool = self._tools[definition.name] = Tool(definition=definition, handler=handler)
+        tool = Tool(definition=definition, handler=handler, timeout_s=timeout_s, background=background)
+        self._tools[definition.name] = tool
         return tool
 
     def remove(self, name: str) -> None:
@@ -56,12 +70,18 @@ class Toolbox:
     def __contains__(self, name: str) -> bool:
         return name in self._tools
 
+    def in_background(self, name: str) -> bool:
+        """Whether nobody waits for the tool."""
+        tool = self._tools.get(name)
+        return tool is not None and tool.background
+
     def definitions(self) -> list[dict[str, Any]]:
         """All definitions as they go over the wire."""
         return [msgspec.to_builtins(tool.definition) for tool in self._tools.values()]
 
     async def run(self, name: str, arguments: str) -> str:
-        """The tool's output; a failure of any kind is an output that says so. Plain functions run in a thread.
+        """The tool's output; a failure of any kind is an output that says so, also that it took longer than `timeout_s`.
+        Plain functions run in a thread.
 
         Cancelling it cancels an asynchronous tool; a thread runs to its end, unheard.
         """
@@ -70,15 +90,25 @@ class Toolbox:
             return error_text(f"there is no tool named {name!r}")
         try:
             ready = arguments_for(tool.handler, tool.definition, arguments)
-            if inspect.iscoroutinefunction(tool.handler):
-                result = await tool.handler(**ready)
-            else:
-                result = await asyncio.to_thread(tool.handler, **ready)
-                if inspect.isawaitable(result):
-                    result = await result
+            async with asyncio.timeout(tool.timeout_s) as deadline:
+                if inspect.iscoroutinefunction(tool.handler):
+                    result = await tool.handler(**ready)
+                else:
+                    result = await asyncio.to_thread(tool.handler, **ready)
+                    if inspect.isawaitable(result):
+                        result = await result
             return output_text(result)
+        except TimeoutError as problem:
+            if deadline.expired():
+                _log.warning("tool %r was given up after %g s", name, tool.timeout_s)
+                return error_text(f"the tool took longer than {tool.timeout_s:g} seconds and was given up")
+            return self._failed(name, problem)
         except ToolArguments as problem:
             return error_text(str(problem))
         except Exception as problem:
-            _log.warning("tool %r failed", name, exc_info=problem)
-            return error_text(f"{type(problem).__name__}: {problem}")
+            return self._failed(name, problem)
+
+    @staticmethod
+    def _failed(name: str, problem: Exception) -> str:
+        _log.warning("tool %r failed", name, exc_info=problem)
+        return error_text(f"{type(problem).__name__}: {problem}")

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import msgspec
 
 from duologue.client.client import RealtimeClient
+from duologue.client.endpoint import ConnectionOptions
 from duologue.client.items import ConversationItem
 from duologue.console import items
 from duologue.console import settings as session_settings
@@ -97,11 +98,17 @@ class Line:
         """Connect and bring the settings into force. Raises ConnectFailed, EngineError, TransportClosed."""
         upstream = self._upstream
         if upstream.kind == "embedded":
-            client = RealtimeClient(transport=await embedded.open(upstream.effective_model), sink=self)
+            client = RealtimeClient(
+                transport=await embedded.open(upstream.effective_model), connection=ConnectionOptions(sink=self)
+            )
         else:
             # An empty key keeps the client from looking for one: only the console decides who gets it.
+            # The page shows the end of a connection and offers the next: nothing reconnects behind its back.
             client = RealtimeClient(
-                with_model(upstream.address, upstream.effective_model), api_key=key or "", sink=self
+                with_model(upstream.address, upstream.effective_model),
+                api_key=key or "",
+                connection=ConnectionOptions(sink=self),
+                reconnect=False,
             )
         self._client = client
         client.realtime.on("server.*", self._on_event)

@@ -63,13 +63,18 @@ class Cost(Struct, frozen=True, kw_only=True):
 
 
 class Totals(Struct, frozen=True, kw_only=True):
-    """A session so far. `usd` covers what could be priced; `unpriced` counts what could not."""
+    """A session so far. `input_tokens` includes `cached_tokens`; `usd` is the sum of the four kinds below it and covers
+    what could be priced; `unpriced` counts responses and transcripts that could not."""
 
     responses: int = 0
     input_tokens: int = 0
     cached_tokens: int = 0
     output_tokens: int = 0
     usd: float = 0.0
+    input_usd: float = 0.0
+    cached_usd: float = 0.0
+    output_usd: float = 0.0
+    transcription_usd: float = 0.0
     unpriced: int = 0
 
     def plus(self, usage: Usage | None, cost: Cost | None) -> Totals:
@@ -77,13 +82,27 @@ class Totals(Struct, frozen=True, kw_only=True):
         if usage is None:
             return self
         details = usage.input_token_details
-        return Totals(
+        paid = cost or Cost()
+        return msgspec.structs.replace(
+            self,
             responses=self.responses + 1,
             input_tokens=self.input_tokens + usage.input_tokens,
             cached_tokens=self.cached_tokens + (details.cached_tokens if isinstance(details, InputTokens) else 0),
             output_tokens=self.output_tokens + usage.output_tokens,
-            usd=self.usd + (cost.usd if cost else 0.0),
+            usd=self.usd + paid.usd,
+            input_usd=self.input_usd + paid.input_usd,
+            cached_usd=self.cached_usd + paid.cached_usd,
+            output_usd=self.output_usd + paid.output_usd,
             unpriced=self.unpriced + (cost is None),
+        )
+
+    def plus_transcription(self, usd: float | None) -> Totals:
+        """With one more transcript; None where it could not be priced."""
+        return msgspec.structs.replace(
+            self,
+            usd=self.usd + (usd or 0.0),
+            transcription_usd=self.transcription_usd + (usd or 0.0),
+            unpriced=self.unpriced + (usd is None),
         )
 
 

@@ -62,6 +62,12 @@ class PlaybackLedger:
             part.finished = True
             self._drop_over()
 
+    def connection_lost(self) -> None:
+        """No more sound will come for any part; what came is still to be played."""
+        for part in self._queue:
+            part.finished = True
+        self._drop_over()
+
     def played_total(self, samples: int) -> None:
         """All samples played since the ledger began, as a port counts them; going back counts as no progress."""
         progress = samples - self._total

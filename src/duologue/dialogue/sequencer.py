@@ -36,6 +36,9 @@ class ResponseSequencer:
 
     def __init__(self, new_id: IdSource) -> None:
         self.active: str | None = None
+        self.held = False
+        """While True nothing is sent: wishes gather."""
+        self._closed = False
         self._new_id = new_id
         self._foreign = False
         self._asked: ResponseCreate | None = None
@@ -57,7 +60,9 @@ class ResponseSequencer:
         Responses outside the conversation (`conversation: "none"`) never wait.
         """
         wish = ResponseCreate(event_id=self._new_id("event"), response=UNSET if params is None else params)
-        if params is not None and params.conversation == "none":
+        if self._closed:
+            return []
+        if params is not None and params.conversation == "none" and not self.held:
             return [wish]
         if not any(waiting.response == wish.response for waiting in self._wishes):
             self._wishes.append(wish)
@@ -74,6 +79,38 @@ class ResponseSequencer:
             return []
         calls.open.discard(call_id)
         return self._settle(response_id, calls)
+
+    def want_last(self, params: ResponseCreateParams) -> list[ResponseCreate]:
+        """One more response and none after it: whatever else was or will be wished for is dropped."""
+        self._wishes.clear()
+        wishes = self.want(params)
+        self._closed = True
+        return wishes
+
+    def lost(self, *, again: bool = False) -> None:
+        """The connection ended, and another will take its place: hold everything until `resumed`.
+
+        A wish that the server had not begun to grant is kept; the response under way is wished for again where `again` is
+        set. Tool calls of it will be answered by one new response.
+        """
+        self.held = True
+        kept = self._asked
+        if kept is None and self.active is not None and again:
+            kept = self._granted[-1] if self._granted else ResponseCreate()
+        self.active = self._asked = None
+        self._foreign = False
+        self._granted.clear()
+        self._side.clear()
+        if kept is not None:
+            self._wishes.appendleft(msgspec.structs.replace(kept, event_id=self._new_id("event")))
+        for response_id, calls in list(self._calls.items()):
+            calls.status = calls.status or "completed"
+            self._settle(response_id, calls)
+
+    def resumed(self) -> list[ResponseCreate]:
+        """The new connection is ready for what was held."""
+        self.held = False
+        return self._next()
 
     def apply(self, event: ServerEvent | UnknownEvent) -> list[ResponseCreate]:
         """Follow what the server did."""
@@ -133,7 +170,7 @@ class ResponseSequencer:
         return []
 
     def _next(self) -> list[ResponseCreate]:
-        if self.active is not None or self._foreign or self._asked is not None or not self._wishes:
+        if self.held or self.active is not None or self._foreign or self._asked is not None or not self._wishes:
             return []
         self._asked = self._wishes.popleft()
         return [self._asked]

@@ -74,11 +74,13 @@ async def connect(
     api_key: str | None = None,
     headers: Mapping[str, str] | None = None,
     subprotocols: Sequence[str] = (),
+    proxy: str | None = None,
     timeout_s: float = 10.0,
 ) -> WebSocketTransport:
     """Open a WebSocket to a Realtime endpoint; `http(s)` addresses are taken as `ws(s)`.
 
-    The key travels as `Authorization: Bearer` and is kept nowhere. Raises ConnectFailed with the HTTP status and body
+    The key travels as `Authorization: Bearer` and is kept nowhere. `proxy` is the address of one, or "" for none; by default
+    the environment names it, and this machine is reached without. Raises ConnectFailed with the HTTP status and body
     where the server refused. Cancelling it closes what was half open.
     """
     address = websocket_url(url)
@@ -91,7 +93,7 @@ async def connect(
             address,
             additional_headers=sent,
             subprotocols=[Subprotocol(name) for name in subprotocols] or None,
-            proxy=None if _is_loopback(address) else True,
+            proxy=proxy or None if proxy is not None or _is_loopback(address) else True,
             compression=None,
             max_size=None,
             open_timeout=timeout_s,
