@@ -448,3 +448,26 @@ def test_a_client_secret_opens_the_session_it_was_made_for(host: str, kind: str)
             check_frames(line.frames)
 
     asyncio.run(story())
+
+
+def test_a_remote_tool_is_called_once_it_is_approved(host: str, mcp_url: str) -> None:
+    async def story(line: Line) -> None:
+        remote: Any = {"type": "mcp", "server_label": "weather", "server_url": mcp_url}
+        session = await line.configure(output_modalities=["text"], tools=[remote])
+        assert session.tools[0].require_approval == "always"
+        listed = (await line.until("conversation.item.done"))[-1].item
+        assert [tool.name for tool in listed.tools] == ["get_weather"]
+        response = await line.ask("what is the weather in paris")
+        [request] = response.output
+        assert (request.type, json.loads(request.arguments)) == ("mcp_approval_request", {"city": "Paris"})
+        answer: Any = {"type": "mcp_approval_response", "approval_request_id": request.id, "approve": True}
+        await line.wire.conversation.item.create(item=answer)
+        events = await line.until("response.mcp_call.completed")
+        assert "response.mcp_call.in_progress" in kinds(events)
+        call = (await line.until("conversation.item.done"))[-1].item
+        assert (call.approval_request_id, call.output) == (request.id, "It is 21.5 degrees in Paris.")
+        await line.wire.response.create()
+        said = (await line.until("response.done"))[-1].response.output[0]
+        assert said.content[0].text == "It is 21.5 degrees in Paris."
+
+    tell(host, story)
