@@ -18,6 +18,7 @@ from duologue.audio.pcm16 import rms
 from duologue.audio.resample import resample
 from duologue.audio.wav import parse_wav
 from duologue.engines import registry
+from duologue.engines.end_of_turn import RuleEndOfTurn
 from duologue.server.runner import Engines, RealtimeServer
 
 CLIPS = Path(__file__).parent.parent / "clips"
@@ -60,10 +61,9 @@ async def speak(caller: Caller, name: str, *, silence_ms: int = 0) -> None:
 
 
 @asynccontextmanager
-async def embedded() -> AsyncIterator[tuple[Caller, Engines]]:
-    engines = Engines(
-        vad=registry.create("vad"), stt=registry.create("stt"), llm=registry.create("llm"), tts=registry.create("tts")
-    )
+async def embedded(**instead: Any) -> AsyncIterator[tuple[Caller, Engines]]:
+    kinds: tuple[registry.Kind, ...] = ("vad", "stt", "llm", "tts", "eot")
+    engines = Engines(**{kind: instead.get(kind) or registry.create(kind) for kind in kinds})
     async with serving(RealtimeServer(engines)) as url, calling(url) as caller:
         yield caller, engines
 
@@ -117,6 +117,36 @@ def test_push_to_talk_understands_and_is_heard() -> None:
             ].lower() or "56" in str(events[-1]["response"]["output"][0]["content"][0]["transcript"])
             sound = [e["delta"] for e in events if e["type"] == "response.output_audio.delta"]
             assert sound
+
+    asyncio.run(story())
+
+
+class NotingJudge(RuleEndOfTurn):
+    """The embedded judge; keeps the words it was shown and what it made of them."""
+
+    def __init__(self) -> None:
+        self.shown: list[tuple[str | None, float]] = []
+
+    async def score(self, audio: bytes, transcript: str | None) -> float:
+        verdict = await super().score(audio, transcript)
+        self.shown.append((transcript, verdict))
+        return verdict
+
+
+def test_a_pause_is_judged_by_the_words_so_far() -> None:
+    async def story() -> None:
+        judge = NotingJudge()
+        async with embedded(eot=judge) as (caller, _):
+            audio = {"input": {"turn_detection": {"type": "semantic_vad"}, "transcription": {"model": "pocketsphinx"}}}
+            await caller.configure(audio=audio, tools=[WEATHER])
+            await speak(caller, "weather_in_paris", silence_ms=4_000)
+            stopped = (await caller.until("input_audio_buffer.speech_stopped"))[-1]
+            await caller.until("response.done")
+        words, verdict = judge.shown[-1]
+        assert words == "what is the weather in paris"
+        assert verdict > 0.8
+        heard_ms = len(clip("weather_in_paris")) // 48
+        assert stopped["audio_end_ms"] < heard_ms + 600  # sound alone waits a second
 
     asyncio.run(story())
 

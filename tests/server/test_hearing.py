@@ -47,6 +47,17 @@ class Slates:
         return self.opened[-1]
 
 
+class Guessing(Slate):
+    """An utterance that guesses when asked: what `guess` comes to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.guess: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+
+    async def so_far(self) -> str | None:
+        return await self.guess
+
+
 async def scene() -> tuple[Hearing, Slates, asyncio.Queue[Any], asyncio.TaskGroup]:
     stt, posted, group = Slates(), asyncio.Queue[Any](), asyncio.TaskGroup()
     await group.__aenter__()
@@ -58,12 +69,12 @@ def test_results_are_posted_and_the_last_is_remembered() -> None:
     async def story() -> None:
         hearing, stt, posted, group = await scene()
         hearing.open("a", SETTINGS)
-        assert await hearing.words_so_far("a") is None
+        assert await hearing.words_so_far("a", 1) is None
         slate = stt.opened[0]
         hearing.feed("a", b"12")
         slate.results_to_come.put_nowait(Partial(text="what is"))
         assert await posted.get() == TranscriptGuess(item_id="a", text="what is")
-        assert await hearing.words_so_far("a") == "what is"
+        assert await hearing.words_so_far("a", 1) == "what is"
         hearing.finish("a")
         slate.results_to_come.put_nowait(Transcript(text="what is it"))
         assert await posted.get() == TranscriptReady(item_id="a", text="what is it")
@@ -88,6 +99,28 @@ def test_a_failure_is_posted_and_an_abortion_is_not() -> None:
         for nobody in (hearing.finish, hearing.abort):
             nobody("a")
         hearing.feed("a", b"")
-        assert await hearing.words_so_far("a") is None
+        assert await hearing.words_so_far("a", 1) is None
+
+    asyncio.run(story())
+
+
+def test_a_guess_is_waited_for_as_long_as_the_sound_is_ahead() -> None:
+    async def story() -> None:
+        hearing, stt, posted, group = await scene()
+        stt.open = lambda settings: stt.opened.append(Guessing()) or stt.opened[-1]  # type: ignore[assignment, func-returns-value]
+        hearing.open("a", SETTINGS)
+        slate = stt.opened[0]
+        assert isinstance(slate, Guessing)
+        slate.results_to_come.put_nowait(Partial(text="what"))
+        await posted.get()
+        assert await hearing.words_so_far("a", 0) == "what"  # spoken as fast as it came: no time for the guess
+        slate.guess = asyncio.get_running_loop().create_future()
+        hearing.feed("a", bytes(48 * 60_000))
+        asked = asyncio.create_task(hearing.words_so_far("a", 0), name="asked")
+        await asyncio.sleep(0)
+        slate.guess.set_result("what is it")
+        assert await asked == "what is it"
+        hearing.abort("a")
+        await group.__aexit__(None, None, None)
 
     asyncio.run(story())

@@ -10,7 +10,11 @@ from msgspec import Struct
 
 from duologue.engines.base import Stt, SttSettings, Transcript, Utterance
 from duologue.server.generation import explain
+from duologue.server.input_buffer import BYTES_PER_MS
 from duologue.server.inputs import TranscriptFailed, TranscriptGuess, TranscriptReady
+
+LONGEST_LEAD_S = 5.0
+"""A session is not held up for longer than this, however much sound was sent at once."""
 
 Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
 Post = Callable[[TranscriptGuess | TranscriptReady | TranscriptFailed], Awaitable[None]]
@@ -19,6 +23,8 @@ Post = Callable[[TranscriptGuess | TranscriptReady | TranscriptFailed], Awaitabl
 class _Open(Struct, kw_only=True):
     utterance: Utterance
     task: asyncio.Task[None]
+    since: float
+    fed_bytes: int = 0
     text: str | None = None
 
 
@@ -40,12 +46,13 @@ class Hearing:
         """Begin to recognize the speech that will become `item_id`."""
         utterance = self._stt.open(settings)
         task = self._spawn(self._transcribe(item_id, utterance), f"stt-{item_id}")
-        self._open[item_id] = _Open(utterance=utterance, task=task)
+        self._open[item_id] = _Open(utterance=utterance, task=task, since=asyncio.get_running_loop().time())
         task.add_done_callback(lambda _: self._open.pop(item_id, None))
 
     def feed(self, item_id: str, audio: bytes) -> None:
         """More of its sound."""
         if item_id in self._open:
+            self._open[item_id].fed_bytes += len(audio)
             self._open[item_id].utterance.feed(audio)
 
     def finish(self, item_id: str) -> None:
@@ -58,13 +65,23 @@ class Hearing:
         if item_id in self._open:
             self._open[item_id].task.cancel()
 
-    async def words_so_far(self, item_id: str) -> str | None:
-        """What has been said up to now; where the recognizer cannot tell, the last it wrote. None before the first."""
+    async def words_so_far(self, item_id: str, within_s: float) -> str | None:
+        """What has been said up to now; where the recognizer cannot tell in time, the last it wrote. None before the first.
+
+        Sound that came faster than it was spoken gives the recognizer as much more time: nobody waits for it yet.
+        """
         opened = self._open.get(item_id)
         if opened is None:
             return None
         so_far: Callable[[], Awaitable[str | None]] | None = getattr(opened.utterance, "so_far", None)
-        return opened.text if so_far is None else await so_far()
+        if so_far is None:
+            return opened.text
+        ahead_s = opened.fed_bytes / BYTES_PER_MS / 1000 - (asyncio.get_running_loop().time() - opened.since)
+        try:
+            async with asyncio.timeout(within_s + min(max(ahead_s, 0.0), LONGEST_LEAD_S)):
+                return await so_far()
+        except TimeoutError:
+            return opened.text
 
     async def _transcribe(self, item_id: str, utterance: Utterance) -> None:
         try:

@@ -409,7 +409,8 @@ class _SessionShell:
         score = None
         try:
             async with asyncio.timeout(JUDGEMENT_S):
-                score = await self._engines.eot.score(audio, await self._hearing.words_so_far(item_id))
+                score = await self._engines.eot.score(audio, words)
+            words = await self._hearing.words_so_far(item_id, JUDGEMENT_S)
         except TimeoutError:
             log.debug("%s: not judged in time", item_id)
         except Exception:
