@@ -146,11 +146,11 @@ class Judge:
         """True: forward this very frame to the caller. False says nothing yet: hand it to `from_upstream`."""
         if not self._quick_out or self._opening is not None:
             return False
-        delta = output_delta(frame)
-        if delta is None:
+        head = output_delta(frame)
+        if head is None:
             return False
         hidden = self._hidden
-        if hidden.ids and (delta.item_id.decode() in hidden.ids or hidden.shifts(delta.response_id.decode())):
+        if hidden.ids and (_text(head[2]) in hidden.ids or hidden.shifts(_text(head[1]))):
             return False
         self._last_ms = now_ms
         return True
@@ -343,6 +343,10 @@ class Judge:
     def _close(self, code: int, reason: str, who: Party, detail: str = "") -> list[Command]:
         self._closed, self._quick_in, self._quick_out = True, False, False
         return [CloseCall(code, reason, who, detail)]
+
+
+def _text(found: Frame) -> str:
+    return bytes(found).decode()
 
 
 def _sent(events: list[Asked]) -> list[Command]:

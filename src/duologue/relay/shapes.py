@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import pybase64
@@ -51,19 +51,10 @@ def append_bytes(frame: Frame) -> int | None:
     return _base64_bytes(frame, start)
 
 
-class Delta(NamedTuple):
-    """Whose sound it is."""
-
-    response_id: bytes
-    item_id: bytes
-
-
-def output_delta(frame: Frame) -> Delta | None:
-    """Whose sound is in an `response.output_audio.delta` of the exact shape; None for every other frame."""
+def output_delta(frame: Frame) -> re.Match[bytes] | None:
+    """The head of a `response.output_audio.delta` of the exact shape, groups 1 and 2 its response and item ids."""
     head = _DELTA.match(frame)
-    if head is None or _base64_bytes(frame, head.end()) is None:
-        return None
-    return Delta(bytes(head[1]), bytes(head[2]))
+    return None if head is None or _base64_bytes(frame, head.end()) is None else head
 
 
 def _base64_bytes(frame: Frame, start: int) -> int | None:
