@@ -215,8 +215,8 @@ def parse(text: str, name: str = "relay.toml") -> Settings:
         raise ConfigError(f"{name}:{_line_of(text, mistake.path)}: {mistake.words}") from None
     except msgspec.ValidationError as problem:
         what, _, where = str(problem).partition(" - at `$")
-        path = tuple(re.findall(r"[^.\[\]`]+", where))
-        dotted = ".".join(step for step in path if step != "...")
+        path = tuple(step for step in re.findall(r"[^.\[\]`]+", where) if not step.isdigit())
+        dotted = ".".join(path)
         raise ConfigError(f"{name}:{_line_of(text, path)}: {dotted}: {what}") from None
     return settings
 
@@ -297,6 +297,9 @@ def _check_callers(callers: Callers) -> None:
             raise _Mistake(("callers", "tokens", "user"), f"the token of '{token.user}' needs either env or sha256.")
         if token.sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", token.sha256):
             raise _Mistake(("callers", "tokens", "sha256"), "sha256 is 64 hex digits: printf %s TOKEN | sha256sum")
+    for origin in callers.origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise _Mistake(("callers", "origins"), f"'{origin}' is no origin. Write it as 'https://shop.example'.")
     jwt = callers.jwt
     if jwt is None:
         return
@@ -306,9 +309,6 @@ def _check_callers(callers: Callers) -> None:
     needed = "secret_env" if families == {"HS"} else "jwks_file"
     if getattr(jwt, needed) is None:
         raise _Mistake(("callers", "jwt", "algorithms"), f"{jwt.algorithms[0]} needs callers.jwt.{needed}.")
-    for origin in callers.origins:
-        if not _ORIGIN.fullmatch(origin):
-            raise _Mistake(("callers", "origins"), f"'{origin}' is no origin. Write it as 'https://shop.example'.")
 
 
 def _check_session(session: dict[str, Any]) -> None:
@@ -333,7 +333,6 @@ def _line_of(text: str, path: Sequence[str]) -> int:
     """The line on which the setting stands, or the nearest that leads to it; 1 where nothing does."""
     best, best_line = 0, 1
     table: tuple[str, ...] = ()
-    wanted = [step for step in path if step != "..."]
     for number, line in enumerate(text.splitlines(), 1):
         if header := _HEADER.match(line):
             table = tuple(part.strip().strip("\"'") for part in header[1].split("."))
@@ -344,7 +343,7 @@ def _line_of(text: str, path: Sequence[str]) -> int:
                 continue
             here = (*table, *(part.strip().strip("\"'") for part in key.split(".")))
         common = 0
-        while common < min(len(here), len(wanted)) and here[common] == wanted[common]:
+        while common < min(len(here), len(path)) and here[common] == path[common]:
             common += 1
         if common > best and common == len(here):
             best, best_line = common, number
