@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import pytest
 from wire import CharacterTts, EchoLlm
 
 from duologue.engines.base import LlmDone, LlmEvent, LlmRequest, TextDelta, ToolCallDelta, VoiceSettings
@@ -68,3 +69,35 @@ def test_a_voice_that_fails_fails_the_response() -> None:
     out = produced(EchoLlm(), MuteTts(), VoiceSettings())
     assert isinstance(out[-1], inputs.ModelFailed)
     assert out[-1].code == "engine_crashed"
+
+
+class StuckLlm(EchoLlm):
+    """Writes a word, then nothing."""
+
+    async def stream(self, request: LlmRequest) -> AsyncIterator[LlmEvent]:
+        yield TextDelta(text="well")
+        await asyncio.Event().wait()
+
+
+class StuckTts(CharacterTts):
+    """Begins to speak, then is silent."""
+
+    async def speak(self, text: str, settings: VoiceSettings) -> AsyncIterator[bytes]:
+        yield bytes(480)
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(("llm", "tts"), [(StuckLlm(), CharacterTts()), (EchoLlm(), StuckTts())])
+def test_an_engine_that_falls_silent_fails_the_response(llm: EchoLlm, tts: CharacterTts) -> None:
+    out: list[inputs.ModelOutput] = []
+
+    async def post(output: inputs.ModelOutput) -> None:
+        out.append(output)
+
+    async def run() -> None:
+        await generate("r", REQUEST, VoiceSettings(), llm=llm, tts=tts, post=post, silence_s=0.05)
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(run())
+    assert isinstance(out[-1], inputs.ModelFailed)
+    assert out[-1].code == "engine_timeout"

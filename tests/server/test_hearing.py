@@ -58,10 +58,10 @@ class Guessing(Slate):
         return await self.guess
 
 
-async def scene() -> tuple[Hearing, Slates, asyncio.Queue[Any], asyncio.TaskGroup]:
+async def scene(silence_s: float = 60) -> tuple[Hearing, Slates, asyncio.Queue[Any], asyncio.TaskGroup]:
     stt, posted, group = Slates(), asyncio.Queue[Any](), asyncio.TaskGroup()
     await group.__aenter__()
-    hearing = Hearing(stt, lambda work, name: group.create_task(work, name=name), posted.put)  # type: ignore[arg-type]
+    hearing = Hearing(stt, lambda work, name: group.create_task(work, name=name), posted.put, silence_s)  # type: ignore[arg-type]
     return hearing, stt, posted, group
 
 
@@ -122,5 +122,19 @@ def test_a_guess_is_waited_for_as_long_as_the_sound_is_ahead() -> None:
         assert await asked == "what is it"
         hearing.abort("a")
         await group.__aexit__(None, None, None)
+
+    asyncio.run(story())
+
+
+def test_a_recognizer_that_never_ends_is_waited_for_only_so_long() -> None:
+    async def story() -> None:
+        hearing, _, posted, group = await scene(silence_s=0.02)
+        hearing.open("a", SETTINGS)
+        hearing.finish("a")
+        failure = await posted.get()
+        assert isinstance(failure, TranscriptFailed)
+        assert (failure.item_id, failure.code) == ("a", "engine_timeout")
+        await group.__aexit__(None, None, None)
+        assert hearing.tasks == []
 
     asyncio.run(story())

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 
-from duologue.engines.base import Llm, LlmDone, LlmRequest, TextDelta, ToolCallDelta, Tts, VoiceSettings
+from duologue.engines.base import Llm, LlmDone, LlmEvent, LlmRequest, TextDelta, ToolCallDelta, Tts, VoiceSettings
 from duologue.errors import DuologueError
 from duologue.server.clauses import ClauseSplitter
 from duologue.server.inputs import ModelDone, ModelFailed, ModelOutput, ModelText, ModelToolCall, VoiceAudio, VoiceMark
+from duologue.server.punctual import ENGINE_SILENCE_S, punctual
 
 log = logging.getLogger(__name__)
 
@@ -20,16 +22,27 @@ Post = Callable[[ModelOutput], Awaitable[None]]
 
 
 async def generate(
-    response_id: str, request: LlmRequest, voice: VoiceSettings | None, *, llm: Llm, tts: Tts, post: Post
+    response_id: str,
+    request: LlmRequest,
+    voice: VoiceSettings | None,
+    *,
+    llm: Llm,
+    tts: Tts,
+    post: Post,
+    silence_s: float = ENGINE_SILENCE_S,
 ) -> None:
-    """Run model and voice to the end and post what they produce. Cancelling it stops both at once."""
+    """Run model and voice to the end and post what they produce. Cancelling it stops both at once.
+
+    One that produces nothing for `silence_s` seconds has failed.
+    """
     last: ModelOutput
     try:
         async with asyncio.TaskGroup() as group:
-            speech = _Speech(response_id, voice, tts, post) if voice else None
+            speech = _Speech(response_id, voice, tts, post, silence_s) if voice else None
             if speech:
                 group.create_task(speech.run(), name=f"voice-{response_id}")
-            done = await _write(response_id, request, llm, post, speech)
+            async with aclosing(punctual(llm.stream(request), llm.name, silence_s)) as written:
+                done = await _write(response_id, written, post, speech)
         last = ModelDone(
             response_id=response_id,
             reason=done.reason,
@@ -51,9 +64,9 @@ def explain(failure: BaseException) -> tuple[str, str]:
     return "server_error", f"The engine failed unexpectedly: {type(failure).__name__}."
 
 
-async def _write(response_id: str, request: LlmRequest, llm: Llm, post: Post, speech: _Speech | None) -> LlmDone:
+async def _write(response_id: str, written: AsyncIterator[LlmEvent], post: Post, speech: _Speech | None) -> LlmDone:
     done = LlmDone()
-    async for event in llm.stream(request):
+    async for event in written:
         match event:
             case TextDelta(text=text):
                 await post(ModelText(response_id=response_id, text=text))
@@ -78,11 +91,12 @@ async def _write(response_id: str, request: LlmRequest, llm: Llm, post: Post, sp
 class _Speech:
     """Speaks the clauses of one response, one after the other."""
 
-    def __init__(self, response_id: str, voice: VoiceSettings, tts: Tts, post: Post) -> None:
+    def __init__(self, response_id: str, voice: VoiceSettings, tts: Tts, post: Post, silence_s: float) -> None:
         self._response_id = response_id
         self._voice = voice
         self._tts = tts
         self._post = post
+        self._silence_s = silence_s
         self._splitter = ClauseSplitter()
         self._clauses: asyncio.Queue[str | None] = asyncio.Queue(CLAUSES_AHEAD)
 
@@ -106,7 +120,9 @@ class _Speech:
         """Speak until `finish`."""
         while (clause := await self._clauses.get()) is not None:
             if clause.strip():
-                async for audio in self._tts.speak(clause.strip(), self._voice):
-                    await self._post(VoiceAudio(response_id=self._response_id, audio=audio))
+                speech = self._tts.speak(clause.strip(), self._voice)
+                async with aclosing(punctual(speech, self._tts.name, self._silence_s)) as spoken:
+                    async for audio in spoken:
+                        await self._post(VoiceAudio(response_id=self._response_id, audio=audio))
             await self._post(VoiceMark(response_id=self._response_id, characters=len(clause)))
             self._clauses.task_done()

@@ -12,6 +12,7 @@ from duologue.engines.base import Stt, SttSettings, Transcript, Utterance
 from duologue.server.generation import explain
 from duologue.server.input_buffer import BYTES_PER_MS
 from duologue.server.inputs import TranscriptFailed, TranscriptGuess, TranscriptReady
+from duologue.server.punctual import ENGINE_SILENCE_S, late
 
 LONGEST_LEAD_S = 5.0
 """A session is not held up for longer than this, however much sound was sent at once."""
@@ -25,16 +26,25 @@ class _Open(Struct, kw_only=True):
     task: asyncio.Task[None]
     since: float
     fed_bytes: int = 0
+    finished: bool = False
+    limit: asyncio.Timeout | None = None
+    """Of the time after the last of the sound."""
     text: str | None = None
+
+    def ahead_s(self) -> float:
+        """How much faster the sound came than it was spoken."""
+        passed_s = asyncio.get_running_loop().time() - self.since
+        return max(self.fed_bytes / BYTES_PER_MS / 1000 - passed_s, 0.0)
 
 
 class Hearing:
     """Each utterance is a task of the session's and posts its results. What belongs to none is ignored."""
 
-    def __init__(self, stt: Stt, spawn: Spawn, post: Post) -> None:
+    def __init__(self, stt: Stt, spawn: Spawn, post: Post, silence_s: float = ENGINE_SILENCE_S) -> None:
         self._stt = stt
         self._spawn = spawn
         self._post = post
+        self._silence_s = silence_s
         self._open: dict[str, _Open] = {}
 
     @property
@@ -57,8 +67,16 @@ class Hearing:
 
     def finish(self, item_id: str) -> None:
         """That was all of its sound."""
-        if item_id in self._open:
-            self._open[item_id].utterance.finish()
+        opened = self._open.get(item_id)
+        if opened is not None:
+            opened.utterance.finish()
+            opened.finished = True
+            self._wait_no_longer(opened)
+
+    def _wait_no_longer(self, opened: _Open) -> None:
+        """From here on the transcript is waited for, but not for ever."""
+        if opened.finished and opened.limit is not None:
+            opened.limit.reschedule(asyncio.get_running_loop().time() + self._silence_s + opened.ahead_s())
 
     def abort(self, item_id: str) -> None:
         """Nobody wants it any more."""
@@ -76,20 +94,21 @@ class Hearing:
         so_far: Callable[[], Awaitable[str | None]] | None = getattr(opened.utterance, "so_far", None)
         if so_far is None:
             return opened.text
-        ahead_s = opened.fed_bytes / BYTES_PER_MS / 1000 - (asyncio.get_running_loop().time() - opened.since)
         try:
-            async with asyncio.timeout(within_s + min(max(ahead_s, 0.0), LONGEST_LEAD_S)):
+            async with asyncio.timeout(within_s + min(opened.ahead_s(), LONGEST_LEAD_S)):
                 return await so_far()
         except TimeoutError:
             return opened.text
 
     async def _transcribe(self, item_id: str, utterance: Utterance) -> None:
+        opened = self._open[item_id]
         try:
-            async for result in utterance.results():
-                if item_id in self._open:
-                    self._open[item_id].text = result.text
-                news = TranscriptReady if isinstance(result, Transcript) else TranscriptGuess
-                await self._post(news(item_id=item_id, text=result.text))
+            async with asyncio.timeout(None) as opened.limit:
+                self._wait_no_longer(opened)
+                async for result in utterance.results():
+                    opened.text = result.text
+                    news = TranscriptReady if isinstance(result, Transcript) else TranscriptGuess
+                    await self._post(news(item_id=item_id, text=result.text))
         except Exception as error:
-            code, message = explain(error)
+            code, message = explain(late(self._stt.name, self._silence_s) if isinstance(error, TimeoutError) else error)
             await self._post(TranscriptFailed(item_id=item_id, code=code, message=message))

@@ -408,11 +408,10 @@ class _SessionShell:
         """Judged within its time or not at all: the session waits for it."""
         score = None
         try:
-            async with asyncio.timeout(JUDGEMENT_S):
-                score = await self._engines.eot.score(audio, words)
             words = await self._hearing.words_so_far(item_id, JUDGEMENT_S)
         except TimeoutError:
             log.debug("%s: not judged in time", item_id)
+            score = await asyncio.wait_for(self._engines.eot.score(audio, words), JUDGEMENT_S)
         except Exception:
             log.warning("%s: %s cannot judge", item_id, self._engines.eot.name, exc_info=True)
         await self._carry_out(self._machine.handle(seen.TurnJudged(item_id=item_id, score=score), self._clock()))
