@@ -108,6 +108,7 @@ def test_tracing_is_frozen_once_it_is_on() -> None:
     ("changes", "param"),
     [
         ({"truncation": "always"}, "session.truncation"),
+        ({"reasoning": {"effort": "heroic"}}, "session.reasoning.effort"),
         ({"truncation": {"type": "retention_ratio", "retention_ratio": 1.5}}, "session.truncation.retention_ratio"),
         ({"include": ["everything"]}, "session.include[0]"),
         (

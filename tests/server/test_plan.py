@@ -45,6 +45,7 @@ def test_own_input_replaces_the_conversation_and_may_refer_to_it() -> None:
         ({"output_modalities": []}, "response.output_modalities"),
         ({"metadata": {"k" * 65: "v"}}, "response.metadata"),
         ({"tool_choice": "perhaps"}, "response.tool_choice"),
+        ({"reasoning": {"effort": "heroic"}}, "response.reasoning.effort"),
         ({"tool_choice": {"type": "function", "name": "nobody"}}, "response.tool_choice"),
         ({"tools": [], "tool_choice": {"type": "mcp", "server_label": "nobody"}}, "response.tool_choice"),
     ],

@@ -22,6 +22,7 @@ from duologue.protocol.session import (
     NoiseReduction,
     PcmFormat,
     RealtimeSession,
+    Reasoning,
     RetentionRatio,
     SemanticVad,
     ServerVad,
@@ -38,7 +39,7 @@ DEFAULT_INSTRUCTIONS = "You are a helpful voice assistant. Answer briefly, in th
 SESSION_SECONDS = 3600
 SAMPLE_RATE_HZ = 24_000
 LOGPROBS = "item.input_audio_transcription.logprobs"
-DELAYS = ("minimal", "low", "medium", "high", "xhigh")
+DELAYS = EFFORTS = ("minimal", "low", "medium", "high", "xhigh")
 
 PCM = PcmFormat(rate=SAMPLE_RATE_HZ)
 
@@ -206,6 +207,7 @@ def updated(session: AnySession, update: AnySession, *, has_spoken: bool, busy: 
     check_max_output_tokens(update.max_output_tokens, "session.max_output_tokens")
     check_tools(update.tools or (), "session.tools")
     check_tool_choice(update.tool_choice, "session.tool_choice")
+    check_reasoning(update.reasoning, "session.reasoning")
     _check_truncation(update.truncation)
     _check_include(update.include)
     audio = given(update.audio, Audio())
@@ -382,6 +384,12 @@ def check_tool_choice(choice: ToolChoice | None | UnsetType, param: str) -> None
     """`auto`, `none`, `required` or a tool."""
     if isinstance(choice, str):
         _one_of(choice, ("none", "auto", "required"), param)
+
+
+def check_reasoning(reasoning: Reasoning | None | UnsetType, param: str) -> None:
+    """An effort that the protocol knows."""
+    if isinstance(reasoning, Reasoning) and isinstance(reasoning.effort, str):
+        _one_of(reasoning.effort, EFFORTS, f"{param}.effort")
 
 
 def settled_choice(

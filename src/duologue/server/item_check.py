@@ -58,7 +58,7 @@ def _check_content(item: Message, param: str, *, sees_images: bool) -> None:
         kind = str(part.__struct_config__.tag)
         if not kind.startswith(_ALLOWED[item.role]):
             raise ProtocolError(
-                f"Invalid value: '{kind}'. A {item.role} item cannot hold this content.",
+                f"Invalid value: '{kind}'. This content cannot be in an item whose role is '{item.role}'.",
                 code="invalid_value",
                 param=f"{where}.type",
             )

@@ -145,6 +145,7 @@ def _check(params: ResponseCreateParams) -> None:
     config.check_max_output_tokens(params.max_output_tokens, "response.max_output_tokens")
     config.check_tools(params.tools or (), "response.tools")
     config.check_tool_choice(params.tool_choice, "response.tool_choice")
+    config.check_reasoning(params.reasoning, "response.reasoning")
     audio = config.given(config.given(params.audio, ResponseAudio()).output, ResponseAudioOutput())
     config.check_format(audio.format, "response.audio.output.format")
     metadata = params.metadata or {}
