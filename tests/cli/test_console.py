@@ -124,3 +124,18 @@ def test_a_port_that_the_system_chooses_is_one_to_listen_on() -> None:
 def test_a_port_that_is_none_names_the_option(port: int) -> None:
     with pytest.raises(ConfigError, match=f"--port {port}"):
         serving.bind(serving.Address(host="127.0.0.1", port=port))
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="this system cannot be told")
+def test_little_waits_in_the_system_for_a_client_on_a_slow_line() -> None:
+    with socket.socket() as client, serving.bind(serving.Address(host="127.0.0.1", port=0)) as listener:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 * 1024)
+        client.connect(listener.getsockname())
+        ours, _ = listener.accept()
+        with ours:
+            ours.setblocking(False)
+            taken = 0
+            with pytest.raises(BlockingIOError):
+                while taken < 8 * 1024 * 1024:
+                    taken += ours.send(bytes(16 * 1024))
+            assert taken < 256 * 1024

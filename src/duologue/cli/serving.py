@@ -21,6 +21,10 @@ from duologue.server.limits import MAX_FRAME_BYTES
 HEADER_LINE_BYTES = 32 * 1024
 """A client secret is one header line, and carries a session's settings: `websockets` would stop at 8 KiB."""
 
+UNSENT_BYTES = 16 * 1024
+"""What the system may take of a connection before it can be sent. It would take megabytes: a minute of speech, which a
+client on a slow line would have to hear out before it hears that it was understood to interrupt."""
+
 
 class Address(Struct, frozen=True, kw_only=True):
     """Where to listen; with `certificate` and `key` (paths of PEM files) over TLS."""
@@ -36,6 +40,8 @@ def bind(address: Address) -> socket.socket:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # connections inherit it
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
     try:
         listener.bind((address.host, address.port))
         listener.listen(1024)
