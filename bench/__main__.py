@@ -1,4 +1,4 @@
-"""`make bench` runs every part; `make bench ARGS=client` (server, memory, interruptions, page, turns) one of them."""
+"""`make bench` runs every part; `make bench ARGS=client` (server, memory, interruptions, page, turns, webrtc) one of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import datetime
 import os
 import platform
 
-from bench import client, interruptions, memory, page, server, turns
+from bench import client, interruptions, memory, page, server, turns, webrtc
 from bench.tables import DOC, Sheet
 
 PARTS = {
@@ -17,6 +17,7 @@ PARTS = {
     "interruptions": interruptions.run,
     "page": page.run,
     "turns": turns.run,
+    "webrtc": webrtc.run,
 }
 
 

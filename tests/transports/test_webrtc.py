@@ -166,7 +166,7 @@ def test_five_percent_loss_and_fifty_milliseconds_of_jitter_leave_the_conversati
                         came = [json.loads(await anext(frames)) for _ in range(20)]
                     assert came == [{"turn": turn, "number": number} for number in range(20)]
             assert hop.lost > 20
-            assert caller._receiver.lost + callee._receiver.lost > 0
+            assert caller.receiver.lost + callee.receiver.lost > 0
 
     asyncio.run(story())
 

@@ -28,4 +28,3 @@ class Rules(Struct, frozen=True, kw_only=True):
     remote_tools: bool = False
     plays: bool = False
     reach: Reach = Reach()
-    plays: bool = False

@@ -46,6 +46,8 @@ class AudioSender(RTCRtpSender):
         self._payload_type = 0
         self.receiver: AudioReceiver | None = None
         self.sent = 0
+        self.reported_lost = 0
+        """Packets that the peer says it missed."""
 
     async def send(self, parameters: RTCRtpSendParameters) -> None:
         """Begin to send."""
@@ -98,7 +100,10 @@ class AudioSender(RTCRtpSender):
             await self.transport._send_rtp(bytes(report))
 
     async def _handle_rtcp_packet(self, packet: AnyRtcpPacket) -> None:
-        """Nothing that a listener reports changes what is sent."""
+        """Keep what the listener reports; it changes nothing of what is sent."""
+        for report in getattr(packet, "reports", ()):
+            if report.ssrc == self._ssrc:
+                self.reported_lost = report.packets_lost
 
 
 class AudioReceiver(RTCRtpReceiver):

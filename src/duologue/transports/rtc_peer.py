@@ -52,7 +52,7 @@ class Peer:
         self.port = RtcPort()
         self.channel = Channel()
         transceiver = self._pc.addTransceiver("audio", "sendrecv")
-        self._sender, self._receiver = adopt(transceiver, self.port)
+        self.sender, self.receiver = adopt(transceiver, self.port)
         opus = [c for c in RTCRtpSender.getCapabilities("audio").codecs if c.mimeType == "audio/opus"]
         transceiver.setCodecPreferences(opus)
         self._changed = asyncio.Event()
@@ -104,7 +104,7 @@ class Peer:
 
     def _offer_loopback(self) -> None:
         """ICE gathers the addresses of this machine without its loopback interface; that one is added here."""
-        connection: Any = self._receiver.transport.transport.iceGatherer._connection
+        connection: Any = self.receiver.transport.transport.iceGatherer._connection
         gather = connection.get_component_candidates
 
         async def with_loopback(component: int, addresses: list[str], **options: Any) -> Any:
@@ -163,7 +163,7 @@ class Peer:
         return self.channel.closed
 
     def _received_packets(self) -> int:
-        return sum(stats.packetsReceived for stats in self._receiver.transport._get_stats().values())
+        return sum(stats.packetsReceived for stats in self.receiver.transport._get_stats().values())
 
     async def connected(self) -> None:
         """Wait until the data channel is open. Raises TransportClosed where it never will be."""
