@@ -22,7 +22,9 @@ FLOORS = {
 }  # fmt: skip
 PURE = {
     "errors",
-    *(f"audio/{name}" for name in ("spec", "pcm16", "g711", "resample", "wav", "widen")),
+    *(f"audio/{name}" for name in (
+        "spec", "pcm16", "g711", "resample", "wav", "widen", "packer", "playout", "spectrum", "track",
+    )),
     "protocol/*",
     "dialogue/*",
     "access/*",
@@ -32,11 +34,11 @@ PURE = {
         "inputs", "commands", "input_buffer", "turn", "endpoint", "response", "session", "listening", "conversation",
         "config", "mcp", "remote",
         "plan", "usage", "heard", "clauses", "rules", "outbox", "bucket", "captions", "transcripts", "formats", "window",
-        "responses", "turns", "item_check", "admission", "offers", "dialects", "reach", "sounds",
+        "responses", "turns", "cleaning", "item_check", "admission", "offers", "dialects", "reach", "sounds",
     )),
     *(f"relay/{name}" for name in (
         "budget", "callers", "commands", "hidden_tools", "inbound", "limits", "locks", "outbound", "policy", "scrub",
-        "settings", "shapes",
+        "settings", "shapes", "supervise",
     )),
     *(f"client/{name}" for name in ("conversation", "items", "payloads", "settings", "speech")),
     *(f"console/{name}" for name in (
