@@ -56,7 +56,7 @@ def test_what_cannot_be_told_says_why() -> None:
         Message(id="u", role="user", content=(InputAudio(),)),
         Message(id="a", role="assistant", content=()),
     )
-    assert [lost.item_id for lost in plan(conversation.items).lost] == ["f", "o", "n", "u"]
+    assert [lost.item_id for lost in plan(conversation.items).lost] == ["f", "o", "n", "u", "a"]
     running = plan(conversation.items, running={"c"})
     assert [item.id for item in running.items] == ["f"]
 

@@ -207,8 +207,8 @@ class RealtimeAPI(Emitter):
             self.closed = transport.closed or TransportClosed()
             if self._log is not None:
                 self._log.say(str(self.closed))
-            self.fail_waiters(self.closed)
             self.emit("close", self.closed)
+            self.fail_waiters(self.closed)
 
     async def _key(self) -> str | None:
         given = self._api_key

@@ -6,7 +6,6 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import msgspec
 import pybase64
 from msgspec import UNSET
 
@@ -18,7 +17,7 @@ from duologue.client.toolbox import TIMEOUT_S
 from duologue.errors import ConfigError
 from duologue.protocol import client_events as ce
 from duologue.protocol import server_events as ev
-from duologue.protocol.items import InputImage, Item, Message
+from duologue.protocol.items import Item, Message
 from duologue.protocol.session import FunctionTool
 
 _APPEND = b'{"type":"input_audio_buffer.append","audio":"'
@@ -105,10 +104,6 @@ class RealtimeClient(ClientCore):
 
     async def create_item(self, item: Item, previous_item_id: str | None = None) -> None:
         """Put any item into the conversation, at the end or after `previous_item_id` (`root`: first)."""
-        if isinstance(item, Message) and any(isinstance(part, InputImage) for part in item.content):
-            # Servers do not show pictures again: the conversation has to know them, to tell them to another session.
-            item = item if isinstance(item.id, str) else msgspec.structs.replace(item, id=self.realtime.new_id("item"))
-            self.conversation.expect(item)
         previous = UNSET if previous_item_id is None else previous_item_id
         await self._send(ce.ConversationItemCreate(item=item, previous_item_id=previous))
 

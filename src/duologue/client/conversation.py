@@ -48,6 +48,7 @@ class RealtimeConversation:
         self.output_bytes_per_ms = BYTES_PER_MS
         self._placed: dict[str, ConversationItem] = {}
         self._drafts: OrderedDict[str, ConversationItem] = OrderedDict()
+        self._sent: OrderedDict[str, tuple[str, Item]] = OrderedDict()
         self._gone: OrderedDict[str, None] = OrderedDict()
         self._first: ConversationItem | None = None
         self._last: ConversationItem | None = None
@@ -73,19 +74,28 @@ class RealtimeConversation:
         """An item by its id, also one of a response outside the conversation; None where it is not known."""
         return self._placed.get(item_id) or self._drafts.get(item_id)
 
-    def expect(self, item: Item) -> None:
-        """An item was sent under an id of its own: what the server's copy leaves out, like a picture, is known."""
+    def expect(self, item: Item, event_id: str) -> None:
+        """An item was sent under an id of its own, with an event of that id. What the server's copy leaves out, like a
+        picture, is known then."""
         if isinstance(item.id, str) and item.id not in self._placed:
             self._item(item.id).take(item)
+            self._sent[item.id] = (event_id, item)
+            while len(self._sent) > _DRAFTS:
+                self._sent.popitem(last=False)
 
     def connection_lost(self) -> list[Update]:
-        """Nothing more will come for what is open: it is final as it stands. The next connection counts its sound anew."""
+        """Nothing more will come for what is open: it is final as it stands, and what was sent and not yet confirmed stands
+        at the end; an answer of which nothing came is no item. The next connection counts its sound anew."""
         self.restart_input()
+        updates = []
+        for _, wire in list(self._sent.values()):
+            updates += self._done(wire, self._last.id if self._last else None)
         self._drafts.clear()
         self._side.clear()
-        updates = []
         for item in self.items:
-            if not item.completed:
+            if item.role == "assistant" and not item.parts():
+                updates += self._deleted(item.id)
+            elif not item.completed:
                 item.status = "incomplete"
                 item.completed = True
                 updates += [Update("updated", item), Update("completed", item)]
@@ -193,6 +203,10 @@ class RealtimeConversation:
                     return [Update("updated", item)] if item.placed else []
             case ev.SessionCreated(session=session) | ev.SessionUpdated(session=session):
                 self._formats(session)
+            case ev.Error(error=error) if error.event_id is not None:
+                for item_id in [item_id for item_id, (sent, _) in self._sent.items() if sent == error.event_id]:
+                    del self._sent[item_id]
+                    self._drafts.pop(item_id, None)
             case _:
                 pass
         return []
@@ -231,6 +245,7 @@ class RealtimeConversation:
         if not isinstance(wire.id, str):
             return []
         known = wire.id in self._placed
+        self._sent.pop(wire.id, None)
         item = self._item(wire.id)
         item.take(wire)
         if known:

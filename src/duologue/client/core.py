@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+import msgspec
 from msgspec import UNSET
 
 from duologue.client import payloads
@@ -259,9 +260,20 @@ class ClientCore(Emitter):
     async def _write(self, event: ce.ClientEvent) -> None:
         if not self.realtime.is_connected:
             raise self.realtime.over()
+        if isinstance(event, ce.ConversationItemCreate):
+            event = self._named(event)
         if self.heard("realtime.event"):
             self.emit("realtime.event", RealtimeEvent(time=self.realtime.clock(), source="client", event=event))
         await self.realtime.send_event(event)
+
+    def _named(self, event: ce.ConversationItemCreate) -> ce.ConversationItemCreate:
+        """With ids: what the server never confirmed is known when the connection is lost, and so is a picture, which
+        servers do not show again."""
+        new_id, item = self.realtime.new_id, event.item
+        item = item if isinstance(item.id, str) else msgspec.structs.replace(item, id=new_id("item"))
+        event_id = event.event_id if isinstance(event.event_id, str) else new_id("event")
+        self.conversation.expect(item, event_id)
+        return msgspec.structs.replace(event, item=item, event_id=event_id)
 
     # Listening
 
@@ -376,11 +388,11 @@ class ClientCore(Emitter):
             return
         self._finished = True
         self._turns.stop()
-        self.fail_waiters(why)
         self._moved.set()
         if cause is not None and cause.exception is not None:
             self.emit("error", cause)
         self.emit("close", why)
+        self.fail_waiters(why)
 
     async def _stop_listening(self) -> None:
         change = self._profile.change({"turn_detection": None})

@@ -143,6 +143,7 @@ class Lasting:
     async def stop(self) -> None:
         """End it now, also in the middle of waiting for another attempt."""
         self._machine.left()
+        self._up.set()
         if self._timer is not None:
             self._timer.cancel()
         if self._task is not None and self._task is not asyncio.current_task():
@@ -244,6 +245,8 @@ class Lasting:
         """Connect, and bring the new session to where the old one was: how many items it took, and what it lacks."""
         self._begun.clear()
         self._confirmations = None
+        # One that was made and stayed silent is still there.
+        await self._api.hang_up()
         await self._api.connect()
         await self._or_end(self._begun, _ANSWER_S)
         if self._api.options.call_id:

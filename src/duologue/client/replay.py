@@ -45,8 +45,6 @@ def plan(items: Iterable[ConversationItem], running: Collection[str] = ()) -> Pl
     lost: list[Lost] = []
     for item in history:
         match item.type:
-            case "message" if item.role == "assistant" and not item.parts():
-                continue
             case "message":
                 wire: Item | str = _message(item)
             case "function_call" if item.call_id in answered:
