@@ -25,7 +25,10 @@ PAGE = ROOT / "docs" / "compatibility.md"
 YES, TAKEN, NO = "yes", "taken, without effect", "no"
 
 CLIENT_EVENTS = {
-    "output_audio_buffer.clear": (NO, "Refused with an `error`: over a WebSocket the client plays, not the server."),
+    "output_audio_buffer.clear": (
+        YES,
+        "In calls; over a WebSocket the client plays, and it is refused with an `error`.",
+    ),
 }
 """Client events that are not simply done; all others are."""
 
@@ -33,10 +36,7 @@ NOT_SENT = {
     "conversation.created": "The GA protocol does not have it, and clients that count events stumble over it.",
     "conversation.item.created": "The beta dialect's name: its clients get it in place of `conversation.item.added`.",
     "conversation.item.input_audio_transcription.segment": "No embedded recognizer tells speakers apart.",
-    "input_audio_buffer.dtmf_event_received": "For telephone calls; over a WebSocket there are no keys to press.",
-    "output_audio_buffer.started": "For WebRTC and SIP, where the server plays.",
-    "output_audio_buffer.stopped": "For WebRTC and SIP, where the server plays.",
-    "output_audio_buffer.cleared": "For WebRTC and SIP, where the server plays.",
+    "input_audio_buffer.dtmf_event_received": "For telephone calls; elsewhere there are no keys to press.",
 }
 """Server events that this server never sends, and why."""
 
@@ -72,7 +72,10 @@ FIELDS: dict[str, dict[str, tuple[str, str]]] = {
     "AudioInput": {
         "format": (YES, "PCM at 24 kHz, G.711 µ-law and A-law; may change at any time."),
         "transcription": (YES, "Null hides transcripts from the client; the model still reads them."),
-        "noise_reduction": (TAKEN, "Checked and shown; the sound is not changed."),
+        "noise_reduction": (
+            YES,
+            "Needs the extra `noise` (not on Windows), else it is refused; may change at any time.",
+        ),
         "turn_detection": (YES, "Null for turns by hand; may change in the middle of speech."),
     },
     "AudioOutput": {
@@ -91,7 +94,10 @@ FIELDS: dict[str, dict[str, tuple[str, str]]] = {
         "keywords": (YES, "Handed over as a part of the prompt."),
         "languages": (YES, "Where there is only one, it is the language."),
     },
-    "NoiseReduction": {"type": (TAKEN, "`near_field` or `far_field`."), "strength": (TAKEN, "")},
+    "NoiseReduction": {
+        "type": (YES, "`near_field` or `far_field`; turn detection, recognizer and items hear the filtered sound."),
+        "strength": (TAKEN, ""),
+    },
     "ServerVad": {
         "threshold": (YES, "0 to 1."),
         "prefix_padding_ms": (YES, "Milliseconds of audio."),

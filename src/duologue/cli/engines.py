@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import Any
 
-from duologue.engines import registry
+from duologue.engines import registry, webrtc_noise
 from duologue.errors import ConfigError
 from duologue.server.runner import Engines
 
@@ -38,6 +38,7 @@ def make_engines(options: argparse.Namespace) -> Engines:
         tts=_http("tts", options.tts_url, options.tts_model, sample_rate=options.tts_rate)
         or registry.create("tts", "espeak"),
         eot=registry.create("eot", options.end_of_turn),
+        noise=registry.create("noise") if webrtc_noise.installed() else None,
     )
 
 

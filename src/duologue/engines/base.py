@@ -1,4 +1,4 @@
-"""The engine protocols: speech detector, judge of the end of a turn, recognizer, language model, voice.
+"""The engine protocols: noise reduction, speech detector, judge of the end of a turn, recognizer, language model, voice.
 
 All sound here is PCM16 little-endian, mono, 24 kHz; an engine that wants another rate converts inside. An engine is
 made once per process and shared by all sessions; what it opens (`open`, `stream`, `speak`) belongs to one session.
@@ -124,6 +124,29 @@ class Vad(Engine, Protocol):
     frame_ms: int
 
     def open(self) -> VadStream: ...
+
+
+Field = Literal["near_field", "far_field"]
+"""Where the microphone is: at the mouth, or somewhere in the room."""
+
+
+class NoiseFilter(Protocol):
+    """Noise reduction for one session: state in, state out; how the sound is cut into chunks changes nothing.
+
+    Whole samples go in and out, and each keeps its place: after `flush`, as many bytes have come out as went in.
+    """
+
+    def feed(self, audio: bytes) -> bytes:
+        """What is ready of all sound fed so far; may be empty."""
+
+    def flush(self) -> bytes:
+        """What was held back. What is fed afterwards continues behind it."""
+
+
+class NoiseReducer(Engine, Protocol):
+    """Takes the noise around a voice away, before anything listens to it."""
+
+    def open(self, field: Field) -> NoiseFilter: ...
 
 
 class EndOfTurn(Engine, Protocol):

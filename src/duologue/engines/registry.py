@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from duologue.errors import ConfigError
 
-Kind = Literal["vad", "stt", "llm", "tts", "eot"]
+Kind = Literal["vad", "stt", "llm", "tts", "eot", "noise"]
 
 ENGINES: dict[Kind, dict[str, str]] = {
     "vad": {
@@ -29,6 +29,9 @@ ENGINES: dict[Kind, dict[str, str]] = {
     },
     "eot": {
         "rules": "duologue.engines.end_of_turn:RuleEndOfTurn",
+    },
+    "noise": {
+        "webrtc": "duologue.engines.webrtc_noise:WebrtcNoiseReducer",
     },
 }
 """For each kind the known names and where their factory is; the first name is the default."""

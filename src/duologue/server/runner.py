@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from duologue.clock import Clock, monotonic_ms, unix_s
-from duologue.engines.base import EndOfTurn, Engine, Llm, Stt, SttSettings, Tts, Vad, VadStream
+from duologue.engines.base import EndOfTurn, Engine, Llm, NoiseReducer, Stt, SttSettings, Tts, Vad, VadStream
 from duologue.engines.end_of_turn import RuleEndOfTurn
 from duologue.errors import ProtocolError, TransportClosed
 from duologue.ids import IdSource, random_id
@@ -53,10 +53,11 @@ class Engines(Struct, frozen=True, kw_only=True):
     llm: Llm
     tts: Tts
     eot: EndOfTurn = field(default_factory=RuleEndOfTurn)
+    noise: NoiseReducer | None = None
 
     def all(self) -> tuple[Engine, ...]:
         """In the order in which they are listed here."""
-        return self.vad, self.stt, self.llm, self.tts, self.eot
+        return self.vad, self.stt, self.llm, self.tts, self.eot, *((self.noise,) if self.noise else ())
 
 
 class RealtimeServer:
@@ -115,6 +116,7 @@ class RealtimeServer:
             sees_images=getattr(self._engines.llm, "sees_images", False),
             remote_tools=installed(),
             reach=self.limits.reach,
+            noise=self._engines.noise,
         )
 
     async def start(self) -> None:
@@ -409,9 +411,9 @@ class _SessionShell:
         score = None
         try:
             words = await self._hearing.words_so_far(item_id, JUDGEMENT_S)
+            score = await asyncio.wait_for(self._engines.eot.score(audio, words), JUDGEMENT_S)
         except TimeoutError:
             log.debug("%s: not judged in time", item_id)
-            score = await asyncio.wait_for(self._engines.eot.score(audio, words), JUDGEMENT_S)
         except Exception:
             log.warning("%s: %s cannot judge", item_id, self._engines.eot.name, exc_info=True)
         await self._carry_out(self._machine.handle(seen.TurnJudged(item_id=item_id, score=score), self._clock()))

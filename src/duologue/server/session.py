@@ -18,6 +18,7 @@ from duologue.protocol.items import McpApprovalResponse
 from duologue.protocol.responses import ResponseCreateParams
 from duologue.protocol.session import AnySession, RealtimeSession
 from duologue.server import config, mcp
+from duologue.server.cleaning import Cleaning, refuse_noise_reduction
 from duologue.server.commands import AbortUtterance, Command, Hangup, StopModel
 from duologue.server.conversation import Conversation
 from duologue.server.input_buffer import Ledger
@@ -55,16 +56,19 @@ class Session:
     """One client's session, from `session.created` to the end of the connection."""
 
     def __init__(self, session: AnySession, *, new_id: IdSource, now_ms: int, rules: Rules | None = None) -> None:
+        """Raises ProtocolError where the settings need an engine that is not there."""
         rules = rules or Rules()
+        refuse_noise_reduction(rules.noise, session)
         self.settings = session
         self.conversation = Conversation(sees_images=rules.sees_images, kept_audio_bytes=rules.kept_audio_bytes)
         self._out = Outbox(new_id, now_ms)
         self._transcripts = Transcripts(self._out, self.conversation)
         self._remote = RemoteServers(self._out, self.conversation)
         self._responses = Responses(self._out, self.conversation, self._transcripts, self._remote, rules, session)
-        self._can_connect, self._reach = rules.remote_tools, rules.reach
+        self._can_connect, self._reach, self._noise = rules.remote_tools, rules.reach, rules.noise
         listening = Listening(new_id, frame_ms=rules.frame_ms)
-        self._turns = Turns(self._out, self.conversation, self._transcripts, self._responses, listening)
+        cleaning = Cleaning(rules.noise)
+        self._turns = Turns(self._out, self.conversation, self._transcripts, self._responses, listening, cleaning)
         self._session_seconds = rules.session_seconds
         self._expires_at_ms = now_ms + rules.session_seconds * 1000
         self._ended = False
@@ -183,6 +187,7 @@ class Session:
     def _update(self, update: AnySession) -> None:
         tools = update.tools if isinstance(update, RealtimeSession) else None
         mcp.refuse_servers(self._can_connect, self._reach, tools, "session.tools")
+        refuse_noise_reduction(self._noise, update)
         self.settings = config.updated(
             self.settings,
             update,

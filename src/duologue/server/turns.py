@@ -9,6 +9,7 @@ from duologue.protocol import server_events as wire
 from duologue.protocol.items import InputAudio, Message
 from duologue.protocol.session import AnySession, RealtimeSession, ServerVad
 from duologue.server import config
+from duologue.server.cleaning import Cleaning
 from duologue.server.commands import AbortUtterance, OpenUtterance
 from duologue.server.conversation import Conversation
 from duologue.server.formats import Decoder
@@ -30,8 +31,10 @@ class Turns:
         transcripts: Transcripts,
         responses: Responses,
         listening: Listening,
+        cleaning: Cleaning,
     ) -> None:
         self.listening = listening
+        self._cleaning = cleaning
         self._out = outbox
         self._conversation = conversation
         self._transcripts = transcripts
@@ -44,6 +47,7 @@ class Turns:
         self._settings = session
         if self._decoder.format != config.input_format(session):
             self._decoder = Decoder(config.input_format(session))
+        self._heard(self._cleaning.configure(session))
         detection = config.turn_detection(session)
         if not isinstance(detection, ServerVad) or not isinstance(detection.idle_timeout_ms, int):
             self._responses.idle_at_ms = None  # nobody waits for silence any more
@@ -53,15 +57,19 @@ class Turns:
 
     def append(self, data: bytes) -> None:
         """More sound, in the session's format."""
-        if audio := self._decoder.feed(data):
-            self._steps(self.listening.append(audio))
+        self.hear(self._decoder.feed(data))
 
     def hear(self, audio: bytes) -> None:
         """More sound, of a call: PCM16, 24 kHz, mono, whatever the session's format."""
-        self._steps(self.listening.append(audio))
+        self._heard(self._cleaning.feed(audio))
+
+    def _heard(self, audio: bytes) -> None:
+        if audio:
+            self._steps(self.listening.append(audio))
 
     def commit(self) -> None:
         """The client ends the turn by hand. Raises ProtocolError."""
+        self._heard(self._cleaning.settle())
         item_id, audio, steps = self.listening.commit()
         self._steps(steps)
         self._add(item_id, audio)
@@ -69,6 +77,7 @@ class Turns:
     def clear(self) -> None:
         """The client takes back what it sent."""
         self._decoder.reset()
+        self._heard(self._cleaning.settle())
         self._steps(self.listening.clear())
         self._out.emit(wire.InputAudioBufferCleared)
 
