@@ -133,7 +133,27 @@ class Answers(Talk):
         self.send("response.cancel", response_id=running[choice % len(running)] if running else "nobody")
 
     def _clear_the_loudspeaker(self, choice: int) -> None:
-        assert self.send("output_audio_buffer.clear") == ["error"]
+        playing = self.on_the_loudspeaker()[1] > 0
+        out = self.send("output_audio_buffer.clear")
+        assert self.call or out == ["error"]
+        if playing and "output_audio_buffer.cleared" in out:
+            self.reached["loudspeaker cleared"] += 1
+
+    def _play_on(self, choice: int) -> None:
+        """The loudspeaker gets on, to its end or not; news of what was hushed meanwhile come too late."""
+        clears, samples = self.on_the_loudspeaker()
+        if clears:
+            self.too_late(inputs.Played(clears=clears - 1, samples=choice), "late news of the loudspeaker")
+        self.heard_samples = max(self.heard_samples if clears == self.clears else 0, samples * min(choice, 60) // 60)
+        self.clears = clears
+        if self.call:
+            self.script.give(inputs.Played(clears=clears, samples=self.heard_samples))
+
+    def _listen_to_the_end(self, choice: int) -> None:
+        self._be_answered(choice)
+        self._play_on(99)
+
+    clears = heard_samples = 0
 
     def _truncate(self, choice: int) -> None:
         added = [event["item"] for event in self.events("conversation.item.added")]

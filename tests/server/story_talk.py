@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from script import SILENCE, SPEECH
+from script import SILENCE, SPEECH, pcm
 from story_teller import VAD, Storyteller
 
 from duologue.server import inputs
@@ -13,6 +13,11 @@ class Talk(Storyteller):
 
     def _talk(self, choice: int) -> None:
         self.sound(100 + choice * 7, SPEECH)
+
+    def _talk_into_the_telephone(self, choice: int) -> None:
+        """Sound that comes beside the events, in whatever format those are."""
+        for sound in (SPEECH, SILENCE):
+            self.script.give(inputs.Heard(audio=pcm(200 + choice, sound)))
 
     def _pause(self, choice: int) -> None:
         self.sound(250 + choice * 3, SILENCE)

@@ -17,9 +17,11 @@ from duologue.server.commands import (
     AbortUtterance,
     CallRemote,
     FinishUtterance,
+    Hush,
     JudgeTurn,
     ListRemote,
     OpenUtterance,
+    Play,
     StopModel,
     StopRemote,
 )
@@ -32,15 +34,19 @@ FIND, DROP, READ = (McpTool(name=name, input_schema={"type": "object"}) for name
 
 
 class Storyteller:
-    """What all phrases need. What a phrase speaks of (an item, a running model) it picks by `choice`, 0 to 99."""
+    """What all phrases need. What a phrase speaks of (an item, a running model) it picks by `choice`, 0 to 99.
 
-    def __init__(self, chunk_ms: int = 20, *, scribe: bool = False, beta: bool = False) -> None:
-        rules = Rules(frame_ms=FRAME_MS, context_tokens=800, tokens_per_minute=5_000, remote_tools=True)
+    A `scribe` only transcribes, with `beta` the client speaks the beta, in a `call` the server plays the sound itself.
+    """
+
+    def __init__(self, chunk_ms: int = 20, *, scribe: bool = False, beta: bool = False, call: bool = False) -> None:
+        rules = Rules(frame_ms=FRAME_MS, context_tokens=800, tokens_per_minute=5_000, remote_tools=True, plays=call)
         name = "x" if scribe else None
         start = first_session(session_id="sess_1", model="x", now_s=0, seconds=3600, transcriber=name, wish=None)
         self.script = Script(rules=rules, start=start, beta=beta)
         self.kind = "transcription" if scribe else "realtime"
         self.dialect = "beta" if beta else "ga"
+        self.call = call
         self.format: AudioFormat = PCM
         self.log: list[str] = []
         self.chunk_ms = chunk_ms
@@ -133,6 +139,16 @@ class Storyteller:
     def judgements(self) -> list[JudgeTurn]:
         """All pauses that were ever to be judged."""
         return [c for c in self.script.commands if isinstance(c, JudgeTurn)]
+
+    def on_the_loudspeaker(self) -> tuple[int, int]:
+        """How often it was hushed, and how many samples were given to it since."""
+        clears, samples = 0, 0
+        for command in self.script.commands:
+            if isinstance(command, Hush):
+                clears, samples = clears + 1, 0
+            elif isinstance(command, Play):
+                samples += len(command.audio) // 2
+        return clears, samples
 
     def listings(self) -> list[str]:
         """Listings that nobody answered yet."""

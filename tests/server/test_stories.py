@@ -34,8 +34,7 @@ PHRASES = (*dict.fromkeys(("wait", *ALONE)), *OFTEN)
 
 NEVER_SENT = {
     "conversation.created", "conversation.item.created",  # of the beta, whose names the dialect gives
-    "input_audio_buffer.dtmf_event_received", "output_audio_buffer.started", "output_audio_buffer.stopped",
-    "output_audio_buffer.cleared",  # of telephones and WebRTC
+    "input_audio_buffer.dtmf_event_received",  # of telephones
     "conversation.item.input_audio_transcription.segment",  # of recognizers that tell speakers apart
 }  # fmt: skip
 SCENES = (
@@ -47,7 +46,8 @@ SCENES = (
     "context dropped", "own sound", "settings changed in mid-speech", "eagerness set in mid-speech", "judged",
     "judged too late", "judge failed", "judged after the speech went on", "turn ended by its judge",
     "remote tool answered", "remote tool failed", "approved", "not approved", "temperature chosen",
-    "clips replaced while they were heard", "realtime session in ga", "realtime session in beta",
+    "clips replaced while they were heard", "loudspeaker cleared", "late news of the loudspeaker",
+    "realtime call in ga", "realtime call in beta", "realtime session in ga", "realtime session in beta",
     "transcription session in ga", "transcription session in beta", "error: invalid_value", "error: invalid_json",
     "error: unknown_parameter", "error: response_cancel_not_active", "error: input_audio_buffer_commit_empty",
     "error: conversation_already_has_active_response", "error: cannot_update_voice",
@@ -62,22 +62,25 @@ ONCE = {
 }
 """What the stories of one run must reach, each at least once in a hundred stories."""
 
-STORIES = 400
+STORIES = 500
 stories = st.lists(st.tuples(st.sampled_from(PHRASES), st.integers(0, 99)), min_size=15, max_size=45)
-tellers = st.sampled_from([(False, False)] * 4 + [(False, True)] * 3 + [(True, False), (True, True)])
-"""Whether the session only transcribes, and whether its client speaks the beta."""
+tellers = st.sampled_from(
+    [{}] * 4 + [{"beta": True}] * 3 + [{"call": True}] * 3
+    + [{"scribe": True}, {"scribe": True, "beta": True}, {"call": True, "beta": True}]
+)  # fmt: skip
+"""Who is told about: see `Storyteller`."""
 
 
-def perform(story: Story, *, scribe: bool = False, beta: bool = False) -> Teller:
+def perform(story: Story, **who: bool) -> Teller:
     """Tell a story and check the laws; where one is broken, the failure shows the story as a script."""
-    teller = Teller(scribe=scribe, beta=beta)
+    teller = Teller(**who)
     try:
         for phrase, choice in story:
             teller.tell(phrase, choice)
         teller.end()
         check_laws(teller)
     except Exception as broken:
-        title = f"the story (a {teller.kind} session in {teller.dialect}):"
+        title = f"the story (a {teller.kind} {'call' if teller.call else 'session'} in {teller.dialect}):"
         broken.add_note("\n".join([title, *teller.log]))
         raise
     return teller
@@ -88,9 +91,8 @@ def hold_laws(examples: int) -> Counter[str]:
 
     @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
     @given(stories, tellers)
-    def tell(story: Story, who: tuple[bool, bool]) -> None:
-        scribe, beta = who
-        reached.update(note(perform(story, scribe=scribe, beta=beta)))
+    def tell(story: Story, who: dict[str, bool]) -> None:
+        reached.update(note(perform(story, **who)))
 
     tell()
     return reached
@@ -120,9 +122,9 @@ def test_a_broken_law_shows_the_story_as_a_script() -> None:
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-@given(stories, st.booleans())
-def test_what_a_session_says_is_what_the_openai_models_expect(story: Story, scribe: bool) -> None:
-    check_events(perform(story, scribe=scribe).script.events())
+@given(stories, st.sampled_from([{}, {"scribe": True}, {"call": True}]))
+def test_what_a_session_says_is_what_the_openai_models_expect(story: Story, who: dict[str, bool]) -> None:
+    check_events(perform(story, **who).script.events())
 
 
 @pytest.mark.deep

@@ -115,7 +115,9 @@ class ResponseMachine:
         return [*events, self._event(kind, **self._content(message), delta=delta)]
 
     def audio(self, audio: bytes) -> list[wire.ServerEvent]:
-        """The voice spoke more."""
+        """The voice spoke more. A response in writing has no voice."""
+        if not self._speaks:
+            return []
         events, message = self._message()
         message.audio += audio
         where = self._content(message)
