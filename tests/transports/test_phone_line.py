@@ -45,6 +45,7 @@ def test_the_voice_leaves_in_frames_of_20_ms_a_little_ahead_and_all_of_it_arrive
     assert world.line.played_ms("item_1", world.now_ms) == 1_000
     assert world.line.played_ms("item_2", world.now_ms) == 510
     assert world.line.pending_ms(world.now_ms) == 0
+    assert world.line.confirmed
     world.line.forget("item_1")
     assert world.line.played_ms("item_1", world.now_ms) == 0
 

@@ -223,9 +223,14 @@ class PhoneLine:
         return heard * 1000 // self.spec.rate_hz
 
     def pending_ms(self, now_ms: int) -> int:
-        """Sound that was written and not yet heard."""
+        """Sound that was written and not yet heard, rounded up."""
         waiting = self._sent - self._place(now_ms) + self.spec.frames_in(self._queued_bytes)
-        return waiting * 1000 // self.spec.rate_hz
+        return -(-waiting * 1000 // self.spec.rate_hz)
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the carrier's marks say that everything written was heard."""
+        return not self._queue and self._acked >= self._sent
 
     def forget(self, track: str) -> None:
         """Nobody will ask about this track any more."""
