@@ -8,7 +8,7 @@ export npm_config_cache := $(CURDIR)/.cache/npm
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/.cache/hypothesis
 
-.PHONY: console serve test test-deep check bench lock clean
+.PHONY: console serve test test-deep test-live check bench lock clean
 .DEFAULT_GOAL := console
 
 console: .venv/console.stamp
@@ -20,12 +20,17 @@ serve: .venv/console.stamp
 
 test: .venv/dev.stamp
 	@sh tools/need_chromium.sh
+	@sh tools/need_sound.sh
 	@$(RUN) tools/build_page.py
 	@$(RUN) tools/install_peers.py
 	$(RUN) -m pytest -m "not deep" $(ARGS)
 
 test-deep: .venv/dev.stamp
 	$(RUN) -m pytest -m deep --timeout 3600 $(ARGS)
+
+# The client's scenarios against OpenAI, for money; without OPENAI_API_KEY they are skipped, and say so.
+test-live: .venv/dev.stamp
+	DUOLOGUE_LIVE=1 $(RUN) -m pytest -rs -m live tests/client/scenarios $(ARGS)
 
 check: .venv/dev.stamp
 	.venv/bin/ruff check .

@@ -98,15 +98,32 @@ class EngineError(DuologueError):
 
 
 class MissingExtra(DuologueError):
-    """A package that belongs to an optional part is not installed."""
+    """A package that belongs to an optional part is not installed; `others` are further parts that bring it."""
 
-    def __init__(self, package: str, extra: str) -> None:
-        super().__init__(package, extra)
+    def __init__(self, package: str, extra: str, *others: str) -> None:
+        super().__init__(package, extra, *others)
         self.package = package
         self.extra = extra
+        self.others = others
 
     def __str__(self) -> str:
-        return f"{self.package} is not installed. Run: pip install 'duologue[{self.extra}]'"
+        parts = " or ".join(f"'duologue[{extra}]'" for extra in (self.extra, *self.others))
+        return f"{self.package} is not installed. Run: pip install {parts}"
+
+
+class SoundDeviceError(DuologueError):
+    """No microphone or loudspeaker could be had. `kind` is "input", "output" or "" for both; `remedy` is the next step."""
+
+    def __init__(self, kind: str, reason: str, *, remedy: str = "", retryable: bool = False) -> None:
+        super().__init__(kind, reason)
+        self.kind = kind
+        self.reason = reason
+        self.remedy = remedy
+        self.retryable = retryable
+
+    def __str__(self) -> str:
+        name = {"input": "microphone", "output": "loudspeaker"}.get(self.kind, "sound")
+        return f"{name}: {self.reason}" + (f" {self.remedy}" if self.remedy else "")
 
 
 class ConfigError(DuologueError):

@@ -7,6 +7,7 @@ import sys
 from array import array
 from collections.abc import Iterable
 from operator import mul
+from typing import Any
 
 Buffer = bytes | bytearray | memoryview
 
@@ -22,6 +23,25 @@ def samples(data: Buffer) -> array[int]:
     if sys.byteorder == "big":
         values.byteswap()
     return values
+
+
+def as_bytes(audio: Any) -> bytes:
+    """PCM16 in any shape as bytes: bytes, bytearray, memoryview, `array('h')`, an int16 ndarray.
+
+    Raises TypeError for other items than bytes or 16-bit samples, and ValueError on an odd number of bytes.
+    """
+    if isinstance(audio, bytes):
+        _check(audio)
+        return audio
+    try:
+        view = memoryview(audio)
+    except TypeError:
+        raise TypeError(f"sound is bytes or 16-bit samples, not {type(audio).__name__}") from None
+    if view.format not in ("h", "<h", "b", "B", "c"):
+        raise TypeError(f"sound is bytes or 16-bit samples, not items of format {view.format!r}")
+    data = view.tobytes()
+    _check(data)
+    return data
 
 
 def pack(values: Iterable[int]) -> bytes:

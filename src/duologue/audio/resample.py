@@ -58,5 +58,5 @@ def _stream(from_hz: int, to_hz: int, quality: Quality) -> Any:
         import numpy  # noqa: F401
         import soxr
     except ImportError as error:
-        raise MissingExtra(error.name or "soxr", "server") from error
+        raise MissingExtra(error.name or "soxr", "server", "mic") from error
     return soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32", quality=quality)

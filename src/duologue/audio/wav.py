@@ -40,9 +40,18 @@ def pack_wav(data: Buffer, *, rate_hz: int = 24_000, channels: int = 1) -> bytes
         raise ValueError(f"{len(data)} bytes do not hold whole frames of {channels} 16-bit channels")
     if len(data) > _LARGEST:
         raise ValueError(f"a WAV file holds at most {_LARGEST} bytes of sound, not {len(data)}")
-    head = struct.pack("<4sI4s", b"RIFF", 36 + len(data), b"WAVE")
-    fmt = struct.pack("<4sIHHIIHH", b"fmt ", 16, _PCM, channels, rate_hz, spec.bytes_per_second, spec.frame_bytes, 16)
-    return b"".join((head, fmt, struct.pack("<4sI", b"data", len(data)), data))
+    return b"".join((wav_header(spec, len(data)), data))
+
+
+def wav_header(spec: AudioSpec, data_bytes: int) -> bytes:
+    """The 44 bytes before `data_bytes` of PCM16. Beyond the 4 GiB of the format the sizes say "to the end of the file"."""
+    fits = data_bytes <= _LARGEST
+    return struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        *(b"RIFF", 36 + data_bytes if fits else 0xFFFFFFFF, b"WAVE"),
+        *(b"fmt ", 16, _PCM, spec.channels, spec.rate_hz, spec.bytes_per_second, spec.frame_bytes, 16),
+        *(b"data", data_bytes if fits else 0xFFFFFFFF),
+    )
 
 
 def parse_wav(file: Buffer) -> Wav:
