@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import pybase64
 from msgspec import UNSET
@@ -22,6 +22,7 @@ from duologue.protocol.session import FunctionTool
 
 _APPEND = b'{"type":"input_audio_buffer.append","audio":"'
 _APPEND_END = b'"}'
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class RealtimeClient(ClientCore):
@@ -74,13 +75,26 @@ class RealtimeClient(ClientCore):
             self._toolbox.add(definition, handler, **how)
         self._offer_tools()
 
+    @overload
+    def tool(self, function: _Function) -> _Function: ...
+
+    @overload
     def tool(
-        self, function: Callable[..., Any] | None = None, *, timeout_s: float = TIMEOUT_S, background: bool = False
-    ) -> Any:
+        self, function: None = None, *, timeout_s: float = TIMEOUT_S, background: bool = False
+    ) -> Callable[[_Function], _Function]: ...
+
+    def tool(
+        self, function: _Function | None = None, *, timeout_s: float = TIMEOUT_S, background: bool = False
+    ) -> _Function | Callable[[_Function], _Function]:
         """Decorator: offer the function as a tool, described by its signature and docstring; `@client.tool` or
         `@client.tool(background=True)`."""
         if function is None:
-            return lambda later: self.tool(later, timeout_s=timeout_s, background=background)
+
+            def offer(later: _Function) -> _Function:
+                self.add_tool(later, timeout_s=timeout_s, background=background)
+                return later
+
+            return offer
         self.add_tool(function, timeout_s=timeout_s, background=background)
         return function
 

@@ -214,6 +214,11 @@ class HostileServer:
         self._server: Server | None = None
         self._empty = asyncio.Event()
 
+    def stop_listening(self) -> None:
+        """From now on nobody gets in; who is connected stays."""
+        assert self._server is not None, "the server is not running"
+        self._server.close(close_connections=False)
+
     async def left(self) -> None:
         """Wait until nobody is connected."""
         while self.open:

@@ -1,0 +1,133 @@
+"""What a conversation is after its connection was replaced: against a server that can be cut off at any event."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from duologue.client.client import RealtimeClient
+from duologue.client.endpoint import ConnectionOptions
+from duologue.client.payloads import Restored
+from duologue.client.reconnect import ReconnectPolicy
+from duologue.errors import DuologueError
+from duologue.testing.hostile import Cut, HostileServer
+
+QUICK = ReconnectPolicy(first_delay_ms=1, longest_delay_ms=5, give_up_ms=3_000)
+PICTURE = {"type": "input_image", "image_url": "data:image/png;base64,AA=="}
+# session.created, session.updated, the question twice, response.created, the item twice, three words and three sounds
+IN_THE_ANSWER = 13
+
+
+async def restored_of(client: RealtimeClient) -> Restored:
+    found: Restored = await client.wait_for_next("connection.restored", 5)
+    return found
+
+
+def run(story: Any) -> None:
+    asyncio.run(asyncio.wait_for(story(), 20))
+
+
+def test_an_answer_that_was_cut_off_stays_as_far_as_it_came() -> None:
+    async def story() -> None:
+        async with (
+            HostileServer([Cut(after=IN_THE_ANSWER)]) as server,
+            RealtimeClient(server.url, reconnect=QUICK) as client,
+        ):
+            back = asyncio.create_task(restored_of(client), name="back")
+            await client.send_user_message_content([{"type": "text", "text": "what is this?"}, PICTURE])
+            restored = await back
+            assert (restored.cut_response, restored.items, restored.lost) == (True, 2, ())
+            cut_off = client.conversation.items[-1]
+            assert (cut_off.status, cut_off.completed) == ("incomplete", True)
+            question, answer = [event["item"] for event in server.sessions[1].received if "item" in event]
+            assert question["content"] == [{"type": "input_text", "text": "what is this?"}, PICTURE]
+            assert answer["content"] == [{"type": "output_text", "text": cut_off.formatted.transcript.strip()}]
+            assert [event["type"] for event in server.sessions[1].received].count("response.create") == 0
+
+    run(story)
+
+
+def test_what_was_not_heard_of_an_old_answer_is_cut_here_without_a_word_to_the_server() -> None:
+    async def story() -> None:
+        async with (
+            HostileServer([Cut(after=IN_THE_ANSWER)]) as server,
+            RealtimeClient(server.url, reconnect=QUICK) as client,
+        ):
+            back = asyncio.create_task(restored_of(client), name="back")
+            await client.send_user_message_content("hello")
+            await back
+            item = client.conversation.items[-1]
+            assert client.playback.pending_ms == 300
+            client.playback.advance(2_400)
+            await client.interrupt()
+            assert (item.cut_ms, client.playback.pending_ms) == (100, 0)
+            await client.clear_input_audio()
+            await server.sessions[1].heard("input_audio_buffer.clear")
+            types = [event["type"] for event in server.sessions[1].received]
+            assert "conversation.item.truncate" not in types
+
+    run(story)
+
+
+def test_a_call_that_is_attached_to_is_joined_again_without_telling_it_anything() -> None:
+    async def story() -> None:
+        async with HostileServer([Cut(after=5)]) as server:
+            options = ConnectionOptions(call_id="rtc_1")
+            async with RealtimeClient(server.url, reconnect=QUICK, connection=options) as client:
+                assert client.realtime.url.endswith("?call_id=rtc_1")
+                back = asyncio.create_task(restored_of(client), name="back")
+                await client.send_user_message_content("hello", respond=False)
+                await client.send_user_message_content("hello", respond=False)
+                await back
+                await client.clear_input_audio()
+                await server.sessions[1].heard("input_audio_buffer.clear")
+                assert [event["type"] for event in server.sessions[1].received] == ["input_audio_buffer.clear"]
+
+    run(story)
+
+
+def test_what_is_asked_meanwhile_waits_and_is_told_when_there_is_no_way_back() -> None:
+    async def story() -> None:
+        policy = ReconnectPolicy(first_delay_ms=1, longest_delay_ms=5, give_up_ms=30)
+        async with HostileServer([Cut(after=1)]) as server:
+            client = RealtimeClient(server.url, reconnect=policy)
+            await client.connect()
+            gone = asyncio.create_task(client.wait_for_next("connection.reconnecting", 5), name="gone")
+            events = asyncio.create_task(_all(client), name="events")
+            server.stop_listening()
+            await gone
+            assert not client.is_connected
+            with pytest.raises(DuologueError):
+                await client.send_user_message_content("hello")
+            assert [type(event).__name__ for event in await events] == ["SessionCreated"]
+            assert await asyncio.wait_for(_ended(client), 5)
+            await client.disconnect()
+
+    run(story)
+
+
+async def _all(client: RealtimeClient) -> list[Any]:
+    return [event async for event in client]
+
+
+async def _ended(client: RealtimeClient) -> bool:
+    with pytest.raises(DuologueError):
+        await client.append_input_audio(b"\0\0")
+    return True
+
+
+def test_events_go_on_across_connections() -> None:
+    async def story() -> None:
+        async with HostileServer([Cut(after=3)]) as server, RealtimeClient(server.url, reconnect=QUICK) as client:
+            seen: list[str] = []
+            await client.send_user_message_content("hello")
+            async for event in client:
+                seen.append(type(event).__name__)
+                if seen[-1] == "ResponseDone":
+                    break
+            assert seen.count("SessionCreated") == 2
+            assert "hello" in server.sessions[1].texts.values()
+
+    run(story)
