@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import sys
 import time
 from array import array
@@ -124,7 +125,7 @@ class RtcCaller:
         self.heard.clear()
         self._transport.port.write(sound_of(question))
         await asyncio.wait_for(self.heard.wait(), 30)
-        await asyncio.sleep(HEAR_S)
+        await asyncio.sleep(HEAR_S + random.random())  # in a word or between two: as it comes
         begin = time.monotonic()
         self._cleared.clear()
         self._transport.port.write(sound_of(word))

@@ -20,6 +20,8 @@ FULL_RATE = 49.5
 FULL_CPU = 0.97
 STEPS = (10, 20, 30, 40, 60)
 SECONDS = 20
+TRIES = 2
+"""A step that fails is tried once more: a machine that others use too may have had something else to do."""
 SETUPS = 30
 INTERRUPTIONS = 10
 
@@ -27,7 +29,8 @@ INTERRUPTIONS = 10
 class _Step(Struct, frozen=True, kw_only=True):
     calls: int
     cpu: float
-    """Share of the core: the server's process and its workers."""
+    others: float
+    """Shares of the core: the server's process and its workers, and whatever else ran there."""
     result: RtcResult
 
     @property
@@ -60,7 +63,7 @@ def _setup(sheet: Sheet, host: Host, where: Cores, count: int) -> None:
 
 
 def _interruptions(sheet: Sheet, host: Host, where: Cores, count: int) -> None:
-    result, _ = _call(host, where, callers=1, interruptions=count)
+    result, *_ = _call(host, where, callers=1, interruptions=count)
     rows = [
         ["until `output_audio_buffer.cleared`", *spread(result.cleared_ms)],
         ["until the last sound of the answer (earlier where it was between two words)", *spread(result.silence_ms)],
@@ -71,8 +74,11 @@ def _interruptions(sheet: Sheet, host: Host, where: Cores, count: int) -> None:
 def _ramp(sheet: Sheet, host: Host, where: Cores, steps: tuple[int, ...], seconds: float, *, talk: bool) -> None:
     done: list[_Step] = []
     for calls in steps:
-        result, cpu = _call(host, where, callers=calls, seconds=seconds, talk=talk)
-        done.append(_Step(calls=calls, cpu=cpu, result=result))
+        for _ in range(TRIES):
+            result, cpu, others = _call(host, where, callers=calls, seconds=seconds, talk=talk)
+            done.append(_Step(calls=calls, cpu=cpu, others=others, result=result))
+            if not done[-1].failing:
+                break
         if done[-1].failing or cpu > FULL_CPU:
             break
     rows = [
@@ -80,6 +86,7 @@ def _ramp(sheet: Sheet, host: Host, where: Cores, steps: tuple[int, ...], second
             step.calls,
             f"{100 * step.cpu:.0f}",
             f"{100 * step.cpu / step.calls:.1f}",
+            f"{100 * step.others:.0f}",
             f"{fmean(step.result.rates):.1f}",
             f"{min(step.result.rates):.1f}",
             step.result.lost + step.result.reported_lost,
@@ -89,15 +96,15 @@ def _ramp(sheet: Sheet, host: Host, where: Cores, steps: tuple[int, ...], second
         for step in done
     ]
     name = "conversing calls" if talk else "listening calls"
-    header = [name, "CPU %", "each", "packets/s", "the slowest", "lost", "callers' core %", "answers"]
+    header = [name, "CPU %", "each", "others", "packets/s", "the slowest", "lost", "callers' core %", "answers"]
     sheet.table(header, rows)
     held = [step.calls for step in done if not step.failing]
     why = done[-1].failing or (f"{FULL_CPU:.0%} of the core" if done[-1].cpu > FULL_CPU else "no rule was broken")
     sheet.say(f"Held on one core at 50 packets/s each way without loss: **{max(held, default=0)}**; stopped by: {why}.")
 
 
-def _call(host: Host, where: Cores, **plan: object) -> tuple[RtcResult, float]:
-    """Let callers do what is planned; their result, and the share of the core that the server took meanwhile."""
+def _call(host: Host, where: Cores, **plan: object) -> tuple[RtcResult, float, float]:
+    """Let callers do what is planned; their result, and the shares of the core that the server and others took."""
     wanted = msgspec.convert({"url": host.url, "core": where.callers, **plan}, RtcPlan)
     command = [sys.executable, "-m", "bench.rtc_callers"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as generator:
@@ -105,12 +112,12 @@ def _call(host: Host, where: Cores, **plan: object) -> tuple[RtcResult, float]:
         assert generator.stdout
         generator.stdin.write(msgspec.json.encode(wanted) + b"\n")
         generator.stdin.close()
-        moments: list[tuple[float, float]] = []
+        moments: list[tuple[float, float, float]] = []
         for word in (b"begin", b"end"):
             if generator.stdout.readline().strip() != word:
                 raise SystemExit(f"bench: the callers failed before {word.decode()!r}")
             used = processes.cpu_seconds(processes.family(host.pid))
-            moments.append((time.monotonic(), sum(used.values())))
+            moments.append((time.monotonic(), sum(used.values()), processes.core_seconds(where.server)))
         result = msgspec.json.decode(generator.stdout.readline(), type=RtcResult)
-    (begin, before), (end, after) = moments
-    return result, (after - before) / max(0.001, end - begin)
+    took, own, busy = (after - before for before, after in zip(*moments, strict=True))
+    return result, own / max(0.001, took), max(0.0, busy - own) / max(0.001, took)

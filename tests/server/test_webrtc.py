@@ -6,20 +6,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from typing import Any
 
 import httpx
 import pytest
+from lossy import Hop
 from rtc import RtcCaller, dialing, loud_engines
+from test_embedded import WEATHER, clip
 from wire import EchoLlm, calling, serving, types
 
+from duologue.engines import registry
 from duologue.errors import ConnectFailed
 from duologue.protocol.session import RealtimeSession
 from duologue.server.admission import Door
 from duologue.server.limits import Limits
-from duologue.server.runner import RealtimeServer
+from duologue.server.runner import Engines, RealtimeServer
 from duologue.transports.rtc_peer import Peer
-from duologue.transports.webrtc import connect
+from duologue.transports.webrtc import WebRtcTransport, connect
 
 KEYED = Door(signing_key=b"k" * 32, api_keys=("sk-right",), models=("scripted",))
 LONG = "word " * 200
@@ -213,6 +217,70 @@ def test_keys_models_and_limits_hold_for_calls() -> None:
             wish = RealtimeSession(model="scripted", instructions="from the form")
             async with dialing(url, query="", api_key="sk-right", session=wish) as caller:
                 assert caller.events[0]["session"]["instructions"] == "from the form"
+
+    asyncio.run(story())
+
+
+def test_a_conversation_survives_a_bad_line() -> None:
+    """A turn spoken, an answer heard and a tool called, with 5 % loss and 50 ms of jitter on the way."""
+
+    async def story() -> None:
+        hop = Hop(loss=0.05, jitter_s=0.05)
+        await hop.open()
+        async with serving(RealtimeServer(loud_engines())) as url, httpx.AsyncClient() as http:
+            peer = Peer(loopback=True)
+            head = {"Content-Type": "application/sdp", "Authorization": "Bearer any"}
+            sdp = hop.offer(await peer.offer())
+            reply = await http.post(f"{http_of(url)}/calls?model=scripted", content=sdp, headers=head)
+            await peer.accept(hop.answer(reply.text))
+            caller = RtcCaller(WebRtcTransport(peer, None))
+            await caller.until("session.created")
+            for _ in range(3):
+                caller.speak(1000)
+                await caller.until("output_audio_buffer.started")
+                await caller.hears(100)
+                await caller.until("output_audio_buffer.stopped")
+            await caller.configure(tools=[{"type": "function", "name": "weather", "parameters": {"type": "object"}}])
+            await ask(caller, "tool")
+            (call,) = (await caller.until("response.done"))[-1]["response"]["output"]
+            assert call["name"] == "weather"
+            assert hop.lost > 10
+            await caller.close()
+        hop.close()
+
+    asyncio.run(story())
+
+
+def test_recorded_speech_is_understood_and_answered_aloud() -> None:
+    """The embedded engines, spoken to and heard over Opus; the second question interrupts the first answer."""
+
+    async def story() -> None:
+        engines = Engines(**{kind: registry.create(kind) for kind in ("vad", "stt", "llm", "tts", "eot")})
+        async with serving(RealtimeServer(engines)) as url, dialing(url) as caller:
+            await caller.configure(tools=[WEATHER])
+            caller.transport.port.write(clip("count_to_twenty"))
+            await caller.until("output_audio_buffer.started")
+            await caller.hears(1500)
+            caller.transport.port.write(clip("weather_in_paris"))
+            cut = (await caller.until("conversation.item.truncated"))[-1]
+            assert cut["audio_end_ms"] > 1000
+            call = (await caller.until("response.function_call_arguments.done"))[-1]
+            assert "Paris" in call["arguments"]
+
+    asyncio.run(story())
+
+
+def test_without_the_extra_a_call_is_refused_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        async with serving(RealtimeServer(loud_engines())) as url, httpx.AsyncClient() as http:
+            peer, sdp = await offer()
+            monkeypatch.delitem(sys.modules, "duologue.transports.rtc_peer")
+            monkeypatch.setitem(sys.modules, "aiortc", None)
+            head = {"Content-Type": "application/sdp"}
+            reply = await http.post(f"{http_of(url)}/calls?model=scripted", content=sdp, headers=head)
+            assert reply.status_code == 501
+            assert reply.json()["error"]["message"].endswith("pip install 'duologue[webrtc]'")
+            await peer.close()
 
     asyncio.run(story())
 

@@ -40,6 +40,11 @@ class Channel:
         self._moved.set()
 
     @property
+    def attached(self) -> bool:
+        """Whether there is a channel, open or not yet."""
+        return self._channel is not None
+
+    @property
     def open(self) -> bool:
         """Whether frames can be sent now."""
         return self._channel is not None and self._channel.readyState == "open"

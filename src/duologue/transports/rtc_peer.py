@@ -114,7 +114,7 @@ class Peer:
         connection.get_component_candidates = with_loopback
 
     def _on_channel(self, channel: Any) -> None:
-        if channel.label == LABEL:
+        if not self.channel.attached:  # whatever its label: there is only one kind of events
             self.channel.attach(channel)
 
     # --- life ------------------------------------------------------------------------------------------------
