@@ -1,0 +1,55 @@
+"""Decoders at hand before they are needed (duologue.engines.pocketsphinx_worker), looked at from inside its process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from duologue.audio.resample import Resampler
+from duologue.engines.base import SpeechHints
+from duologue.engines.framing import ABORT, OPEN, Frame
+from duologue.engines.pocketsphinx import _wanted
+from duologue.engines.pocketsphinx_worker import _Models, _Recognizer, _Utterance
+from duologue.engines.speech_grammar import Grammar
+
+pytest.importorskip("pocketsphinx")
+
+HINTS = SpeechHints(phrases=("stop", "hello", "tell me the time"))
+
+
+class Quiet:
+    """The pipe's side that the recognizer sees, with nobody at the other end."""
+
+    def aborted(self, call: int) -> bool:
+        return False
+
+    def send(self, call: int, kind: int, body: bytes = b"") -> None: ...
+
+
+def test_decoders_of_one_grammar_share_its_network_and_hear_the_same(clip: Callable[[str], bytes]) -> None:
+    models, key = _Models(), _wanted(HINTS)
+    sound = Resampler(24_000, 16_000).feed(clip("tell_me_the_time"))
+    both = [_Utterance(call, key, models) for call in (1, 2)]
+    for utterance in both:
+        utterance.hear(sound)
+    texts = [transcript.text for utterance in both if (transcript := utterance.finish())]
+    assert texts == ["tell me the time"] * 2
+    assert len(models._networks) == 1
+
+
+def test_one_more_utterance_than_ever_finds_its_decoders_made() -> None:
+    recognizer, key = _Recognizer(Quiet()), _wanted(HINTS)  # type: ignore[arg-type]
+    models = recognizer._models
+    assert not recognizer.work()  # nothing is known of any grammar yet
+    for call in (1, 2):
+        recognizer.handle(Frame(call=call, kind=OPEN, body=key))
+    assert not recognizer.work()  # somebody speaks: no time for it
+    for call in (1, 2):
+        recognizer.handle(Frame(call=call, kind=ABORT, body=b""))
+    while recognizer.work():
+        pass
+    kinds = [idle for idle, _ in models._idle.values()]
+    assert (kinds.count(key), kinds.count(b"phones")) == (3, 3)
+    assert not models.stock(3, key, msgspec.msgpack.decode(key, type=Grammar))
