@@ -10,8 +10,10 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
+from duologue.audio import devices
 from duologue.engines import registry
 from duologue.engines.base import SAMPLE_RATE_HZ, SpeechHints, SttSettings, Transcript, VoiceSettings
 from duologue.errors import DuologueError, MissingExtra
@@ -126,20 +128,16 @@ def page() -> Finding:
 
 def sound() -> list[Finding]:
     """Microphone and loudspeaker, as PortAudio sees them."""
-    if importlib.util.find_spec("sounddevice") is None:
-        says = "sounddevice is not installed"
-        return [Finding(part="microphone", says=says, remedy="Run: pip install 'duologue[mic]'")]
-    try:
-        import sounddevice
-    except OSError:
-        remedy = "Run: apt-get install libportaudio2" if sys.platform == "linux" else "Install PortAudio."
-        return [Finding(part="microphone", says="PortAudio is not installed", remedy=remedy)]
+    kinds: tuple[tuple[str, devices.Kind], ...] = (("microphone", "input"), ("loudspeaker", "output"))
     found = []
-    for part, kind in (("microphone", "input"), ("loudspeaker", "output")):
+    for part, kind in kinds:
         try:
-            device = sounddevice.query_devices(kind=kind)
-            found.append(Finding(part=part, says=str(device["name"])))
-        except (ValueError, sounddevice.PortAudioError):
+            known = devices.known_devices(kind)
+        except DuologueError as problem:
+            return [msgspec.structs.replace(_missing("microphone", problem), needed=False)]
+        if known:
+            found.append(Finding(part=part, says=known[0].name))
+        else:
             remedy = f"Plug one in, or use a file: duologue talk --{kind} FILE.wav"
             found.append(Finding(part=part, says="none", remedy=remedy))
     return found

@@ -14,6 +14,7 @@ from duologue.errors import DuologueError
 COMMANDS = {
     "console": "the console in the browser: talk, see every event, hear every item again (the default)",
     "serve": "a Realtime server on this machine: no key, no network, no download",
+    "talk": "a conversation in this terminal: microphone and loudspeaker, files, or the keyboard",
     "doctor": "what this machine lacks for talking, one line a gap with its remedy",
 }
 
