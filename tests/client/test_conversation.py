@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duologue.client.conversation import RealtimeConversation
+from duologue.client.replay import plan
 from duologue.protocol import server_events as ev
 from duologue.protocol.items import FunctionCall, InputAudio, InputText, Message, OutputAudio
 from duologue.protocol.responses import Response
@@ -155,13 +156,28 @@ events = st.one_of(
 )  # fmt: skip
 
 
-@given(st.lists(events, max_size=50))
+LOST = "the connection is lost"
+sent_items = st.builds(lambda item: ("sent", item), wire_items)
+
+
+@given(st.lists(events | st.just(LOST) | sent_items, max_size=50))
 def test_no_sequence_raises_and_the_order_stays_whole(story: list[Any]) -> None:
     talk = RealtimeConversation()
     talk.input.append(bytes(9600))
     completed = []
     for event in story:
-        completed += [id(update.item) for update in talk.apply(event) if update.kind == "completed"]
+        match event:
+            case str():
+                updates = talk.connection_lost()
+                assert all(item.completed for item in talk.items)
+                told = plan(talk.items)
+                assert len(told.items) + len(told.lost) == len(talk.items)
+            case ("sent", item):
+                talk.expect(item, "event_1")
+                updates = []
+            case _:
+                updates = talk.process_event(event)
+        completed += [id(update.item) for update in updates if update.kind == "completed"]
         order = [item.id for item in talk.items]
         assert len(order) == len(set(order))
         assert all(item.placed for item in talk.items)
@@ -184,3 +200,14 @@ def test_splitting_deltas_changes_nothing_and_done_says_the_same(text: str, cuts
     assert talk.items[0].formatted.text == text
     talk.apply(ev.ResponseOutputTextDone(**AT, text=text))
     assert talk.items[0].formatted.text == text
+
+
+def test_a_cleared_conversation_is_empty_and_goes_on() -> None:
+    talk = RealtimeConversation()
+    talk.output_bytes_per_ms = 8
+    talk.queue_input_audio(bytes(9600))
+    talk.apply(added(user("a", "hi")))
+    talk.clear()
+    assert (talk.items, talk.input.position, talk.output_bytes_per_ms) == ([], 0, 8)
+    talk.apply(added(user("b", "again")))
+    assert [item.id for item in talk.items] == ["b"]

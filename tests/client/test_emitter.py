@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -80,5 +81,39 @@ def test_waiting_ends_with_the_event_the_time_or_the_connection() -> None:
         emitter.fail_waiters(TransportClosed(1001, "gone"))
         with pytest.raises(TransportClosed):
             await waiting
+
+    asyncio.run(story())
+
+
+def test_handlers_of_the_next_event_run_once_and_can_be_taken_back() -> None:
+    async def story() -> None:
+        got: list[Any] = []
+        emitter = Emitter()
+
+        async def slowly(event: Any) -> None:
+            got.append(("slowly", event))
+
+        def gone(event: Any) -> None:
+            got.append(("gone", event))
+
+        def always(event: Any) -> None:
+            got.append(("always", event))
+
+        emitter.once("x", slowly)
+        emitter.on_next("x", gone)
+        emitter.on("x", always)
+        emitter.off_next("x", gone)
+        emitter.emit("x", 1)
+        emitter.emit("x", 2)
+        await emitter.finish()
+        assert sorted(got) == [("always", 1), ("always", 2), ("slowly", 1)]
+        emitter.on_next("x", gone)
+        emitter.off("x", gone)
+        emitter.on_next("x", gone)
+        emitter.off_next("x")
+        emitter.emit("x", 3)
+        assert got[-1] == ("always", 3)
+        emitter.clear_event_handlers()
+        assert not emitter.heard("x")
 
     asyncio.run(story())

@@ -42,3 +42,32 @@ def test_adding_and_removing() -> None:
         box.add({"description": "nameless"}, print)
     with pytest.raises(ConfigError, match="function"):
         box.add({"name": "t"}, "not callable")  # type: ignore[arg-type]
+
+
+def test_a_name_is_taken_once() -> None:
+    box = Toolbox()
+    box.add({"name": "t"}, print)
+    with pytest.raises(ConfigError, match="already"):
+        box.add({"name": "t"}, repr)
+    box.remove("t")
+    box.add({"name": "t"}, repr, background=True)
+    assert box.in_background("t")
+    assert not box.in_background("u")
+
+
+def test_a_tool_past_its_deadline_and_one_with_a_timeout_of_its_own_are_told_apart() -> None:
+    async def story() -> None:
+        box = Toolbox()
+
+        async def forever() -> None:
+            await asyncio.Event().wait()
+
+        async def upstream() -> None:
+            raise TimeoutError("the station did not answer")
+
+        box.add(None, forever, timeout_s=0.01)
+        box.add(None, upstream)
+        assert "longer than 0.01 seconds" in await box.run("forever", "{}")
+        assert "the station did not answer" in await box.run("upstream", "{}")
+
+    asyncio.run(story())

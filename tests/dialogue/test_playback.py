@@ -58,6 +58,7 @@ steps = st.one_of(
     st.tuples(st.just("received"), st.sampled_from("abc"), st.integers(0, 1), st.integers(0, 50_000)),
     st.tuples(st.just("finished"), st.sampled_from("abc"), st.integers(0, 1), st.just(0)),
     st.tuples(st.just("advance"), st.just(""), st.just(0), st.integers(-5, 60_000)),
+    st.tuples(st.just("lost"), st.just(""), st.just(0), st.just(0)),
     st.tuples(st.just("item"), st.sampled_from("abcd"), st.integers(0, 1), st.integers(-5, 60_000)),
 )
 
@@ -75,6 +76,8 @@ def test_cuts_are_whole_ms_within_the_received_sound_and_queue_order(story: list
                 ledger.finished(item, part)
             case "advance":
                 ledger.advance(count)
+            case "lost":
+                ledger.connection_lost()
             case "item":
                 ledger.played_item(item, count, part)
     assert ledger.pending_ms >= 0

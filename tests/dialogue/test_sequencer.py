@@ -80,7 +80,7 @@ def test_responses_outside_the_conversation_never_wait() -> None:
 
 
 @example(["vad", "end", "want", "vad"])
-@given(st.lists(st.sampled_from(["want", "vad", "end", "deliver"]), max_size=60))
+@given(st.lists(st.sampled_from(["want", "vad", "end", "deliver", "drop"]), max_size=60))
 def test_against_a_server_with_races_every_wish_is_answered_at_last(story: list[str]) -> None:
     """The server keeps one response; events travel late, so wishes meet responses of the server's own making."""
     turns = ResponseSequencer(CountingIds())
@@ -106,6 +106,13 @@ def test_against_a_server_with_races_every_wish_is_answered_at_last(story: list[
             wished_after_answer = True
             to_server += turns.want()
             server_takes() if len(to_server) > 1 else None
+        elif step == "drop":
+            active = None
+            to_server.clear()
+            to_client.clear()
+            turns.lost(again=True)
+            assert turns.want() == []
+            to_server += turns.resumed()
         elif step == "vad" and active is None:
             active = ids("resp")
             to_client.append(created(active))

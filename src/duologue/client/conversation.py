@@ -41,7 +41,7 @@ class Update(Struct, frozen=True):
 
 
 class RealtimeConversation:
-    """Feed it with `apply(event)`, and with `input.append(pcm)` to have the user's speech in the items."""
+    """Feed it with `apply(event)` (`process_event`), and with `queue_input_audio` to have the user's speech in the items."""
 
     def __init__(self) -> None:
         self.input = InputSpeech()
@@ -73,6 +73,18 @@ class RealtimeConversation:
     def get_item(self, item_id: str) -> ConversationItem | None:
         """An item by its id, also one of a response outside the conversation; None where it is not known."""
         return self._placed.get(item_id) or self._drafts.get(item_id)
+
+    def queue_input_audio(self, audio: bytes) -> None:
+        """The user's sound as it was sent; speech is cut out of it into the items."""
+        self.input.append(audio)
+
+    def clear(self) -> None:
+        """Forget everything but the formats of the sound."""
+        output = self.output_bytes_per_ms
+        self.restart_input()
+        fresh = RealtimeConversation()
+        fresh.input, fresh.output_bytes_per_ms = self.input, output
+        self.__dict__ = fresh.__dict__
 
     def expect(self, item: Item, event_id: str) -> None:
         """An item was sent under an id of its own, with an event of that id. What the server's copy leaves out, like a
@@ -131,6 +143,8 @@ class RealtimeConversation:
                 return [Update("updated", item, Delta(arguments=words))]
             case _:
                 return self._rare(event)
+
+    process_event = apply
 
     def _words(self, item_id: str, index: int, words: str, kind: Literal["text", "transcript"]) -> list[Update]:
         item = self._item(item_id)

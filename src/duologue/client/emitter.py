@@ -42,13 +42,13 @@ class _Mailbox:
 
 
 class Emitter:
-    """`on`, `on_next`, `off`, `wait_for_next`, `clear_event_handlers`. Names are compared whole."""
+    """`on`, `on_next` (`once`), `off`, `off_next`, `wait_for_next`, `clear_event_handlers`. Names are compared whole."""
 
     def __init__(self, describe: Callable[[Exception], Any] = lambda problem: problem) -> None:
         self.describe = describe
         """What an `error` event carries for an exception."""
         self._handlers: dict[str, list[tuple[Handler, Handler | _Mailbox]]] = {}
-        self._next: dict[str, list[Handler]] = {}
+        self._next: dict[str, list[tuple[Handler, Handler]]] = {}
         self._waiters: dict[str, list[asyncio.Future[Any]]] = {}
         self._mailboxes: list[_Mailbox] = []
 
@@ -60,6 +60,7 @@ class Emitter:
         run: Handler | _Mailbox = handler
         if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(getattr(handler, "__call__", None)):  # noqa: B004
             run = _Mailbox(name, handler, self._handler_failed)
+            self._prune()
             self._mailboxes.append(run)
         self._handlers.setdefault(name, []).append((handler, run))
         return handler
@@ -67,30 +68,54 @@ class Emitter:
     def on_next(self, name: str, handler: Handler) -> Handler:
         """Call `handler(event)` at the next `name` only."""
 
-        def once(event: Any) -> Any:
+        called = False
+
+        def first() -> bool:
+            # An asynchronous handler runs later: until then more of the same may have come.
+            nonlocal called
+            again, called = called, True
             self.off(name, registered)
-            return handler(event)
+            return not again
+
+        def once(event: Any) -> Any:
+            return handler(event) if first() else None
 
         async def once_async(event: Any) -> None:
-            self.off(name, registered)
-            await handler(event)
+            if first():
+                await handler(event)
 
         registered: Handler = once_async if inspect.iscoroutinefunction(handler) else once
+        self._next.setdefault(name, []).append((handler, registered))
         self.on(name, registered)
-        return registered
+        return handler
 
     once = on_next
 
     def off(self, name: str, handler: Handler | None = None) -> None:
         """Forget one handler of `name`, or all of them; one that is not there is no error."""
-        kept = [pair for pair in self._handlers.get(name, ()) if handler is not None and pair[0] != handler]
+        wrapped = [registered for own, registered in self._next.get(name, ()) if handler in (None, own, registered)]
+        self._next[name] = [pair for pair in self._next.get(name, ()) if pair[1] not in wrapped]
+        if not self._next[name]:
+            del self._next[name]
+        kept = [
+            pair
+            for pair in self._handlers.get(name, ())
+            if handler is not None and pair[0] != handler and pair[0] not in wrapped
+        ]
         self._handlers[name] = kept
         if not kept:
             del self._handlers[name]
 
+    def off_next(self, name: str, handler: Handler | None = None) -> None:
+        """Forget one handler of the next `name` only, or all of those; handlers of every `name` stay."""
+        for own, registered in list(self._next.get(name, ())):
+            if handler is None or handler == own:
+                self.off(name, registered)
+
     def clear_event_handlers(self) -> None:
         """Forget all handlers."""
         self._handlers.clear()
+        self._next.clear()
 
     def heard(self, name: str) -> bool:
         """Whether anybody listens to `name`."""
@@ -152,10 +177,17 @@ class Emitter:
         async def run(_: Any) -> None:
             await answer
 
-        self._mailboxes = [box for box in self._mailboxes if box.task is None or not box.task.done()]
+        self._prune()
         box = _Mailbox(name, run, self._handler_failed)
         self._mailboxes.append(box)
         box.put(None)
+
+    def _prune(self) -> None:
+        """Let go of the mailboxes of handlers that are off and have nothing left to do."""
+        listening = {id(run) for pairs in self._handlers.values() for _, run in pairs}
+        self._mailboxes = [
+            box for box in self._mailboxes if id(box) in listening or (box.task is not None and not box.task.done())
+        ]
 
     def _handler_failed(self, name: str, problem: Exception) -> None:
         _log.error("a handler of %r failed", name, exc_info=problem)

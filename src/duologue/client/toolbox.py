@@ -45,7 +45,7 @@ class Toolbox:
         timeout_s: float = TIMEOUT_S,
         background: bool = False,
     ) -> Tool:
-        """Add or replace a tool; without a definition it comes from the function. Raises ConfigError."""
+        """Add a tool; without a definition it comes from the function. Raises ConfigError."""
         if not callable(handler):
             raise ConfigError("a tool needs a function to call: add_tool(definition, handler)")
         if definition is None:
@@ -55,6 +55,10 @@ class Toolbox:
                 definition = msgspec.convert({**definition, "type": "function"}, FunctionTool)
             except msgspec.ValidationError as problem:
                 raise ConfigError(f"the definition of a tool does not fit: {problem}") from None
+        if definition.name in self._tools:
+            raise ConfigError(
+                f"there is a tool named {definition.name!r} already: remove_tool({definition.name!r}) first"
+            )
         tool = Tool(definition=definition, handler=handler, timeout_s=timeout_s, background=background)
         self._tools[definition.name] = tool
         return tool
