@@ -94,7 +94,8 @@ def test_a_client_secret_speaks_for_who_asked_for_it() -> None:
     token = issue(asker, {"session": {"voice": "ash"}}, keys(TOKENS), nonce=bytes(16), expires_at=NOW_S + 10)
     caller = known(TOKENS, knock(token))
     assert (caller.user, caller.how, caller.claims) == ("shop", "secret", {"session": {"voice": "ash"}})
-    assert refused(TOKENS, knock(token), NOW_S + 10) == "invalid_api_key"
+    with pytest.raises(ProtocolError, match="has expired"):
+        known(TOKENS, knock(token), NOW_S + 10)
     assert refused(TOKENS, knock(token[:-2] + "AA")) == "invalid_api_key"
     with pytest.raises(ProtocolError, match="cannot ask for another"):
         issue(caller, {}, keys(TOKENS), nonce=bytes(16), expires_at=NOW_S + 10)

@@ -43,6 +43,8 @@ def test_a_hidden_call_runs_and_is_answered_out_of_sight() -> None:
     assert output[1]["item"]["output"] == "42"
     assert ask[1]["type"] == "response.create"
     made = output[1]["item"]
+    # a server may give it an id of its own
+    assert call << item_event("added", {**made, "id": "o1"}, "i1") == []
     assert call << item_event("added", made, "i1") == []
     assert call << item_event("done", made, "i1") == []
     ((_, answer),) = call << item_event("added", message("m"), made["id"])
@@ -142,7 +144,7 @@ def test_indices_count_what_is_visible() -> None:
             "output_index": 1, "content_index": 0, "delta": "AAAA"}  # fmt: skip
     assert call << part == [("down", {**part, "output_index": 0})]
     call << response("done")
-    assert call << {**part, "response_id": "r2"} == [("pass", "response.output_audio.delta")]
+    assert call << part == [("pass", "response.output_audio.delta")]
 
 
 def test_arguments_of_a_call_that_was_not_announced_are_not_shown() -> None:

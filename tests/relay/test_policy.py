@@ -130,7 +130,7 @@ def test_sound_passes_as_it_is_in_both_directions() -> None:
 def test_denied_sound_does_not_pass() -> None:
     call = Call(policy(caller_events_denied=("input_audio_buffer.append",),
                        upstream_events_denied=("response.output_audio.delta",))).opened()  # fmt: skip
-    assert errors(call >> append(event_id="mine")) == [("refused_by_policy", "type", "mine")]
+    assert errors(call >> append()) == [("refused_by_policy", "type", None)]
     assert call << delta() == []
 
 
@@ -327,6 +327,19 @@ def test_a_hook_stands_under_the_rules() -> None:
     call = Call(Policy(session={"instructions": SECRET},
                        hooks=Hooks(upstream_event=lambda event, caller: {**event, "note": SECRET}))).opened()  # fmt: skip
     assert (call << {"type": "input_audio_buffer.cleared"})[0][1]["note"] == ""
+
+
+def test_a_hook_sees_and_shows_only_what_the_caller_may_see() -> None:
+    seen = []
+
+    def hook(event: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        seen.append(event["type"])
+        return {**event, "type": "rate_limits.updated"}
+
+    call = Call(Policy(hooks=Hooks(upstream_event=hook)))
+    assert call << {"type": "rate_limits.updated", "rate_limits": []} == []
+    assert call << {"type": "input_audio_buffer.cleared"} == []
+    assert seen == ["input_audio_buffer.cleared"]
 
 
 def test_a_hook_that_fails_lets_nothing_pass() -> None:
