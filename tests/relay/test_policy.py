@@ -118,6 +118,12 @@ def test_a_session_hook_that_returns_no_tools_is_the_operators_mistake() -> None
         Judge(rules, CALLER, Allowance(), CountingIds())
 
 
+def test_a_caller_that_no_session_is_for_gets_no_call() -> None:
+    rules = Policy(hooks=Hooks(session=lambda session, caller: {"ben": session}[caller.user]))
+    with pytest.raises(ValueError, match="session hook failed: KeyError"):
+        Judge(rules, CALLER, Allowance(), CountingIds())
+
+
 # --- what passes as it is
 
 

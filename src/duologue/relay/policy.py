@@ -73,10 +73,16 @@ class Policy(Struct, frozen=True, kw_only=True):
 
 
 def opening_session(policy: Policy, caller: Caller) -> dict[str, Any]:
-    """The GA session object that a call opens with: what the policy says, after the hook, with the server's tools."""
+    """The GA session object that a call opens with: what the policy says, after the hook, with the server's tools.
+
+    Raises ValueError where the hook fails: a caller that nobody has a session for gets no call.
+    """
     session = {"type": "realtime", **policy.session}
     if policy.hooks.session is not None:
-        session = dict(policy.hooks.session(session, caller))
+        try:
+            session = dict(policy.hooks.session(session, caller))
+        except Exception as problem:
+            raise ValueError(f"the session hook failed: {problem!r}") from problem
     if policy.server_tools:
         session["tools"] = [*(session.get("tools") or ()), *policy.server_tools]
     plain: dict[str, Any] = msgspec.json.decode(canonical(session))
@@ -90,7 +96,7 @@ class Judge:
     """
 
     def __init__(self, policy: Policy, caller: Caller, allowance: Allowance, new_id: IdSource) -> None:
-        """Raises whatever the policy's `session` hook raises, and ValueError where that returns no session."""
+        """Raises ValueError where the policy's `session` hook fails, or returns no session."""
         rules, limits = policy.rules, policy.limits
         self._policy, self._caller, self._new_id = policy, caller, new_id
         self._session = opening_session(policy, caller)
