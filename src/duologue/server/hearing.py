@@ -75,7 +75,7 @@ class Hearing:
 
     def _wait_no_longer(self, opened: _Open) -> None:
         """From here on the transcript is waited for, but not for ever."""
-        if opened.finished and opened.limit is not None:
+        if opened.finished and opened.limit is not None and not opened.limit.expired():
             opened.limit.reschedule(asyncio.get_running_loop().time() + self._silence_s + opened.ahead_s())
 
     def abort(self, item_id: str) -> None:
@@ -105,10 +105,13 @@ class Hearing:
         try:
             async with asyncio.timeout(None) as opened.limit:
                 self._wait_no_longer(opened)
-                async for result in utterance.results():
-                    opened.text = result.text
-                    news = TranscriptReady if isinstance(result, Transcript) else TranscriptGuess
-                    await self._post(news(item_id=item_id, text=result.text))
+                try:
+                    async for result in utterance.results():
+                        opened.text = result.text
+                        news = TranscriptReady if isinstance(result, Transcript) else TranscriptGuess
+                        await self._post(news(item_id=item_id, text=result.text))
+                finally:
+                    opened.limit = None  # the end of the sound may come after the recognizer's
         except Exception as error:
             code, message = explain(late(self._stt.name, self._silence_s) if isinstance(error, TimeoutError) else error)
             await self._post(TranscriptFailed(item_id=item_id, code=code, message=message))
