@@ -191,6 +191,15 @@ def test_events_beyond_the_rate_are_refused_until_time_passes() -> None:
     assert (call >> {"type": "input_audio_buffer.clear"})[0][0] == "up"
 
 
+def test_large_events_count_as_several() -> None:
+    call = Call(policy(limits=Limits(events_per_s=10, events_burst=5)))
+    assert (call >> said("x" * 40_000))[0][0] == "up"
+    assert errors(call >> said("x" * 40_000))[0][0] == "rate_limit_exceeded"
+    assert (call >> said("x"))[0][0] == "up"
+    call = Call(policy(limits=Limits(events_per_s=10, events_burst=5)))
+    assert call >> append() == [("pass", "input_audio_buffer.append")]
+
+
 def test_sound_beyond_the_rate_is_refused_in_either_spelling() -> None:
     call = Call(policy(limits=Limits(audio_s_per_minute=2)))
     assert call >> append() == [("pass", "input_audio_buffer.append")]

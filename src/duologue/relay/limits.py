@@ -9,6 +9,7 @@ from __future__ import annotations
 from duologue.relay.settings import Limits
 
 MINUTE_MS = 60_000.0
+WEIGHT_BYTES = 16_384
 
 
 class Bucket:
@@ -45,9 +46,9 @@ class Rates:
         refusals = limits.refusals_per_minute
         self._refusals = Bucket(rate_per_ms=refusals / MINUTE_MS, burst=refusals)
 
-    def event(self, now_ms: float) -> bool:
-        """One more event: may it pass?"""
-        return self._events.take(1, now_ms)
+    def event(self, size_bytes: int, now_ms: float) -> bool:
+        """One more event that has to be parsed: may it pass? A large one counts as several, as it takes their time."""
+        return self._events.take(1 + size_bytes // WEIGHT_BYTES, now_ms)
 
     def audio(self, audio_ms: float, now_ms: float) -> bool:
         """So much more sound: may it pass?"""

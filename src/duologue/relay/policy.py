@@ -171,7 +171,7 @@ class Judge:
             return self._close(TOO_BIG, f"an event of {size} bytes, more than {most}", "caller")
         event_id: str | None = None
         try:
-            if not self._rates.event(now_ms):
+            if not self._rates.event(size, now_ms):
                 raise ProtocolError("Too many events: slow down.", code="rate_limit_exceeded", type="rate_limit_error")
             raw = strict_parse(frame)
             event_id = event_id_of(raw)

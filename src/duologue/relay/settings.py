@@ -120,6 +120,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     event_bytes: int = 1 << 20
     events_per_s: float = 100
     events_burst: int = 300
+    """Events that are not plain sound count once more for every 16 KiB."""
     audio_s_per_minute: float = 120
     """Seconds of sound that a caller may send in a minute, and at once."""
     session_s: float = 3600
