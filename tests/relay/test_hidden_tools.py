@@ -194,3 +194,102 @@ def test_memory_is_bounded() -> None:
     hidden.placed("a", "b")
     hidden.placed("b", "a")
     assert hidden.visible("a") is None
+
+
+KINDS = st.lists(st.sampled_from(["message", "hidden", "paint"]), max_size=4)
+
+
+@given(st.lists(KINDS, max_size=4), st.randoms(use_true_random=False))
+def test_any_conversation_is_whole_to_the_caller(answers: list[list[str]], random: Any) -> None:
+    """Whatever the model mixes, the caller sees a conversation without gaps, and nothing of the hidden calls."""
+    call, upstream, view = Call(secret_policy()).opened(), _Upstream(), _View()
+    for number, kinds in enumerate(answers):
+        waiting: list[str] = []
+        for event in upstream.answer(f"r{number}", kinds):
+            told = call << event
+            view.look(told)
+            waiting += [one[1] for one in told if one[0] == "run"]
+            if waiting and random.random() < 0.3:
+                view.look(call.tool(waiting.pop(), "42"))
+        asked_before = view.asked
+        for call_id in waiting:
+            view.look(call.tool(call_id, "42"))
+        assert view.asked - asked_before <= 1
+        for item in view.made:
+            view.look(call << upstream.added(item))
+        view.made.clear()
+        assert view.outputs[f"r{number}"] == [
+            f"r{number}i{index}" for index, kind in enumerate(kinds) if kind != "hidden"
+        ]
+    assert view.asked == sum("hidden" in kinds and "paint" not in kinds for kinds in answers)
+
+
+class _Upstream:
+    """Speaks as the hosted API does."""
+
+    def __init__(self) -> None:
+        self.last: str | None = None
+
+    def added(self, item: Any) -> Any:
+        event = item_event("added", item, self.last)
+        self.last = item["id"]
+        return event
+
+    def answer(self, response_id: str, kinds: list[str]) -> Any:
+        yield response("created", response_id)
+        items = []
+        for index, kind in enumerate(kinds):
+            item_id = f"{response_id}i{index}"
+            name = "find_order" if kind == "hidden" else kind
+            head = {"event_id": "e", "response_id": response_id, "item_id": item_id, "output_index": index}
+            item = message(item_id) if kind == "message" else function_call(item_id, f"call_{item_id}", name)
+            items.append(item)
+            yield output_item("added", {**item, "status": "in_progress"}, index, response_id)
+            yield self.added({**item, "status": "in_progress"})
+            if kind == "message":
+                yield {"type": "response.output_audio.delta", **head, "content_index": 0, "delta": "AAAA"}
+            else:
+                yield {
+                    "type": "response.function_call_arguments.delta",
+                    **head,
+                    "call_id": item["call_id"],
+                    "delta": "{",
+                }
+            yield output_item("done", item, index, response_id)
+        yield response("done", response_id, output=items)
+
+
+class _View:
+    """What the caller has seen, and what went to the upstream."""
+
+    def __init__(self) -> None:
+        self.outputs: dict[str, list[str]] = {}
+        self.made: list[Any] = []
+        self.asked = 0
+        self._last: str | None = None
+
+    def look(self, told: list[Any]) -> None:
+        for where, *rest in told:
+            if where == "up":
+                self.asked += rest[0]["type"] == "response.create"
+                self.made += [rest[0]["item"]] if "item" in rest[0] else []
+            elif where == "down":
+                self._see(rest[0])
+
+    def _see(self, event: Any) -> None:
+        assert "find_order" not in str(event)
+        if event["type"] == "conversation.item.added":
+            assert event["previous_item_id"] == self._last
+            self._last = event["item"]["id"]
+        elif event["type"] == "response.created":
+            self.outputs[event["response"]["id"]] = []
+        elif event["type"] == "response.output_item.added":
+            seen = self.outputs[event["response_id"]]
+            assert event["output_index"] == len(seen)
+            seen.append(event["item"]["id"])
+        elif event["type"] == "response.done":
+            assert [item["id"] for item in event["response"]["output"]] == self.outputs[event["response"]["id"]]
+        elif "output_index" in event:
+            assert self.outputs[event["response_id"]][event["output_index"]] == event.get(
+                "item_id", event.get("item", {}).get("id")
+            )

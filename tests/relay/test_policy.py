@@ -396,5 +396,7 @@ def test_the_words_of_the_model_pass() -> None:
     assert SECRET in event["item"]["content"][0]["transcript"]
 
 
-def test_the_rules_of_a_policy_are_values() -> None:
+def test_a_policy_is_a_value_that_shows_no_secret() -> None:
     assert Policy() == Policy(rules=Rules(), limits=Limits())
+    assert SECRET not in repr(secret_policy())
+    assert "sk-live" not in repr(secret_policy())

@@ -71,6 +71,9 @@ class Policy(Struct, frozen=True, kw_only=True):
     model: str = ""
     prices: PriceTable | None = None
 
+    def __repr__(self) -> str:
+        return f"Policy(locked={self.rules.locked!r}, {len(self.server_tools)} tools)"
+
 
 def opening_session(policy: Policy, caller: Caller) -> dict[str, Any]:
     """The GA session object that a call opens with: what the policy says, after the hook, with the server's tools.
