@@ -15,6 +15,7 @@ from duologue.client.conversation import Update
 
 _FORMATS = {"ulaw": "g711_ulaw", "alaw": "g711_alaw", "pcm16": "pcm16"}
 _TRACKS = 64
+_ALL = 2**62
 
 
 class Voice:
@@ -44,6 +45,7 @@ class Voice:
             name = _FORMATS[self._port.spec.encoding]
             await self._client.update_session(input_audio_format=name, output_audio_format=name)
         while sound := await self._port.read():
+            self._report()
             if not self.muted:
                 await self._client.append_input_audio(self._to_server.feed(sound) if self._to_server else sound)
 
@@ -74,16 +76,24 @@ class Voice:
             self._port.write(converter.flush(), update.item.id)
 
     def _interrupted(self, _: object = None) -> Coroutine[Any, Any, None]:
-        # At once, and in this order: later sound would be heard, and an earlier count would miss what was heard meanwhile.
-        unheard = {heard.track_id: heard for heard in self._port.clear()}
+        # At once, and in this order: what came later would be heard, and what was counted before would miss some.
+        self._port.clear()
         self._to_port.clear()
-        ledger = self._client.playback
-        for track in self._spoken:
-            ledger.played_item(track, self._port.played_ms(track) * ledger.rate_hz // 1000)
-            if track in unheard:
-                break  # the ones after it wait in the queue and were not heard at all
+        self._report()
         self._spoken.clear()
         return self._client.interrupt()
+
+    def _report(self) -> None:
+        """Tell the ledger how far the listener is; what waits behind an unfinished track was not heard at all."""
+        ledger = self._client.playback
+        while self._spoken:
+            track = self._spoken[0]
+            played_ms, received_ms = self._port.played_ms(track), ledger.received_ms(track)
+            whole = played_ms >= received_ms  # both are rounded down: then no part of a millisecond is missing either
+            ledger.played_item(track, _ALL if whole else played_ms * ledger.rate_hz // 1000)
+            if not whole or len(self._spoken) == 1:
+                return
+            self._spoken.pop(0)
 
 
 def _converter(there: AudioSpec, here: AudioSpec) -> Resampler | None:
