@@ -61,6 +61,7 @@ async def heard(peer: Peer, ms: int) -> list[float]:
     async with asyncio.timeout(20):
         while len(levels) < ms // 20:
             sound = await peer.port.read()
+            assert sound, peer.closed
             if levels or level(sound) > 500:
                 levels.append(level(sound))
     return levels
@@ -71,6 +72,7 @@ async def loud(peer: Peer, ms: int) -> None:
     async with asyncio.timeout(10):
         while ms > 0:
             sound = await peer.port.read()
+            assert sound, peer.closed
             ms -= len(sound) // 48 if level(sound) > 1000 else 0
 
 
@@ -112,6 +114,32 @@ def test_closing_is_told_with_what_was_sent_before() -> None:
             for peer in (caller, callee):
                 with pytest.raises(TransportClosed):
                     await peer.send(FRAME)
+
+    asyncio.run(story())
+
+
+def test_a_closed_channel_ends_the_call() -> None:
+    async def story() -> None:
+        async with pair() as (caller, callee):
+            caller.channel._channel.close()
+            assert [frame async for frame in callee] == []
+            assert callee.closed is not None
+            assert callee.closed.code == 1000
+
+    asyncio.run(story())
+
+
+def test_a_peer_that_sends_nothing_in_silence_is_heard_to_be_silent() -> None:
+    """Who listens for the end of speech counts sound, not time."""
+
+    async def story() -> None:
+        async with pair() as (caller, callee):
+            caller.port.write(wave(200))
+            await loud(callee, 100)
+            await caller.sender.stop()
+            async with asyncio.timeout(20):
+                levels = [level(await callee.port.read()) for _ in range(50)]
+            assert max(levels[-25:]) < 100
 
     asyncio.run(story())
 

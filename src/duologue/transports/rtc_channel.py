@@ -37,6 +37,7 @@ class Channel:
         for event in ("open", "bufferedamountlow"):
             channel.on(event, self._moved.set)
         channel.on("message", self._receive)
+        channel.on("close", lambda: self.end(TransportClosed(1000, "the peer closed its channel")))
         self._moved.set()
 
     @property

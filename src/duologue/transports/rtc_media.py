@@ -29,8 +29,8 @@ HURRY_S = 0.2
 REPORT_PACKETS = 50
 QUIET_TICKS = 10
 """After 200 ms without a packet the peer sends none in silence: a listener needs the silence all the same."""
-LONGEST_PAUSE = 2 * RTP_HZ
-"""A pause between packets longer than this is not filled up afterwards."""
+LONGEST_PAUSE = RTP_HZ // 2
+"""A pause longer than this is not filled up afterwards: it has been, tick by tick, or the sender's time is not ours."""
 
 
 class AudioSender(RTCRtpSender):
@@ -167,8 +167,8 @@ class AudioReceiver(RTCRtpReceiver):
             pause = (timestamp - self._due + 0x80000000 & 0xFFFFFFFF) - 0x80000000
             if pause < 0:
                 return  # the time was filled up before
-            if pause <= LONGEST_PAUSE:
-                self._port.hear(bytes(pause // 2 * 2)) if pause else None
+            if 0 < pause <= LONGEST_PAUSE:
+                self._port.hear(bytes(pause // 2 * 2))
         self._due = timestamp
 
     def _hear(self, sound: bytes) -> None:
