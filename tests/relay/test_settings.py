@@ -75,7 +75,10 @@ def test_the_commented_lines_of_the_example_show_the_defaults() -> None:
         ("[callers.jwt]\nalgorithm = []\n", "relay.toml:2: there is no setting 'callers.jwt.algorithm'. Did you mean"),
         ("[[callers.tokens]]\nuser = 'a'\ntoken = 'b'", "relay.toml:3: there is no setting 'callers.tokens.token'"),
         ("[limits]\nevents_per_s = 'x'", "relay.toml:2: limits.events_per_s: Expected `float`, got `str`"),
-        ("[policy]\n# …\nlocked = ['instructons']", "relay.toml:3: policy.locked: Invalid enum value 'instructons'"),
+        (
+            "[policy]\n# …\nlocked = ['instructons']",
+            "relay.toml:3: policy.locked: Invalid enum value 'instructons'. Did you mean 'instructions'?",
+        ),
         (
             "[policy]\ncaller_events = ['session.updat']",
             "relay.toml:2: there is no event 'session.updat'. Did you mean",

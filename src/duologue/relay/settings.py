@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 import msgspec
@@ -218,8 +218,15 @@ def parse(text: str, name: str = "relay.toml") -> Settings:
         what, _, where = str(problem).partition(" - at `$")
         path = tuple(step for step in re.findall(r"[^.\[\]`]+", where) if not step.isdigit())
         dotted = ".".join(path)
-        raise ConfigError(f"{name}:{_line_of(text, path)}: {dotted}: {what}") from None
+        raise ConfigError(f"{name}:{_line_of(text, path)}: {dotted}: {what}{_meant(what)}") from None
     return settings
+
+
+def _meant(what: str) -> str:
+    """The lock that was probably meant by another word."""
+    word = re.fullmatch(r"Invalid enum value '(.*)'", what)
+    near = difflib.get_close_matches(word[1], get_args(Lock), n=1) if word else []
+    return f". Did you mean '{near[0]}'?" if near else ""
 
 
 class _Mistake(Exception):
