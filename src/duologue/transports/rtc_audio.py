@@ -73,8 +73,9 @@ class OpusDecoder:
         if not frames:
             return self.conceal()
         self._missed = 0
-        self._last = self._half.feed(numpy.concatenate([frame.to_ndarray()[0] for frame in frames]))
-        return self._last.tobytes()
+        sounds = [numpy.frombuffer(frame.planes[0], dtype="<i2", count=frame.samples) for frame in frames]
+        self._last = self._half.feed(sounds[0] if len(sounds) == 1 else numpy.concatenate(sounds))
+        return bytes(self._last.tobytes())
 
     def conceal(self) -> bytes:
         """The sound of a packet that did not come: the last one again, softer each time."""
@@ -104,5 +105,5 @@ class HalfBand:
 def _half_band_taps(count: int = 16) -> Any:
     """Every second tap of a windowed sinc at a quarter of the rate: those that are neither zero nor the middle."""
     at = numpy.arange(-count + 1, count, 2)
-    taps = numpy.sinc(at / 2) / 2 * numpy.hamming(2 * count + 1)[1:-1:2][: len(at)]
+    taps = numpy.sinc(at / 2) * numpy.hamming(2 * count + 1)[1::2]
     return (taps * 0.5 / taps.sum()).astype(numpy.float32)
