@@ -33,7 +33,7 @@ class Sound:
                     "pulseaudio",
                     "-n",
                     "--daemonize=no",
-                    "--exit-idle-time=-1",
+                    "--exit-idle-time=60",
                     "--use-pid-file=no",
                     "--disable-shm=yes",
                 ),

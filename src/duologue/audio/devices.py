@@ -7,6 +7,8 @@ while no stream is open in this process, and `list_devices` asks a process of it
 from __future__ import annotations
 
 import asyncio
+import atexit
+import logging
 import sys
 import threading
 from collections.abc import Iterator
@@ -23,8 +25,15 @@ Kind = Literal["input", "output"]
 LOCK = threading.RLock()
 """PortAudio opens, closes and lists in one thread at a time."""
 
+CLOSE_S = 2.0
+LIST_S = 20.0
+
+log = logging.getLogger(__name__)
+
+gave_up = False
+"""A stream could not be closed: PortAudio stays as it is until this process ends."""
+
 _streams = 0
-_LIST_S = 20.0
 
 
 class Device(Struct, frozen=True, kw_only=True):
@@ -108,22 +117,30 @@ def opening() -> Iterator[None]:
             raise
 
 
-def closed() -> None:
-    """A stream was closed."""
+def retire(stream: Any) -> bool:
+    """Close a stream; False if PortAudio does not come back from it within two seconds, and the stream is given up.
+
+    Where the device of a stream is gone, PortAudio's own thread may spin without a look at the request to end, for which
+    closing waits. That must hold up neither the caller nor the end of Python.
+    """
+    global gave_up
+    with LOCK:
+        closer = threading.Thread(target=_close, args=(stream,), name="sound close", daemon=True)
+        closer.start()
+        closer.join(CLOSE_S)
+        if not closer.is_alive():
+            return True
+        gave_up = True
+        # Its handler would wait for the same thread when Python ends.
+        atexit.unregister(portaudio()._exit_handler)
+        log.warning("PortAudio does not let go of a lost device; this process cannot see new devices any more")
+        return False
+
+
+def _close(stream: Any) -> None:
     global _streams
-    with LOCK:
-        _streams -= 1
-
-
-def renew() -> bool:
-    """Let PortAudio count the devices again; False where an open stream forbids it. Blocks for some ms."""
-    package = portaudio()
-    with LOCK:
-        if _streams:
-            return False
-        package._terminate()
-        package._initialize()
-        return True
+    stream.close(ignore_errors=True)
+    _streams -= 1
 
 
 async def list_devices(kind: Kind | None = None) -> list[Device]:
@@ -139,7 +156,7 @@ async def list_devices(kind: Kind | None = None) -> list[Device]:
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:
-        async with asyncio.timeout(_LIST_S):
+        async with asyncio.timeout(LIST_S):
             output, _ = await process.communicate()
         devices = msgspec.json.decode(output, type=list[Device])
     except (TimeoutError, msgspec.DecodeError) as error:

@@ -140,12 +140,8 @@ class SoundLine:
     def _stop(self) -> None:
         with devices.LOCK:
             stream, self._stream = self._stream, None
-            if stream is None:
-                return
-            try:
-                stream.close(ignore_errors=True)
-            finally:
-                devices.closed()
+            if stream is not None:
+                devices.retire(stream)
 
     def _captured(self, data: Any, frames: int, time: Any, status: Any) -> None:
         self._calls += 1
