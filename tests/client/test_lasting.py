@@ -118,6 +118,31 @@ async def _ended(client: RealtimeClient) -> bool:
     return True
 
 
+def test_a_turn_whose_commit_was_never_confirmed_is_said_and_committed_again() -> None:
+    async def story() -> None:
+        async with (
+            HostileServer([Cut(after=2)]) as server,
+            RealtimeClient(server.url, reconnect=QUICK) as client,
+        ):
+            await client.wait_for_session_created(5)
+            back = asyncio.create_task(restored_of(client), name="back")
+            await client.append_input_audio(b"\1\0" * 4800)
+            await client.create_response()
+            assert (await back).sent_audio_ms == 200
+            await server.sessions[1].heard("response.create")
+            types = [event["type"] for event in server.sessions[1].received if "audio_buffer" in event["type"]]
+            assert types == ["input_audio_buffer.append", "input_audio_buffer.commit"]
+            assert server.sessions[1].audio == b"\1\0" * 4800
+            said: list[bytes] = []
+            async for _ in client:
+                said = [item.formatted.audio for item in client.conversation.items if item.spoken]
+                if said and client.conversation.items[-1].role == "assistant":
+                    break
+            assert said == [b"\1\0" * 4800]
+
+    run(story)
+
+
 def test_events_go_on_across_connections() -> None:
     async def story() -> None:
         async with HostileServer([Cut(after=3)]) as server, RealtimeClient(server.url, reconnect=QUICK) as client:

@@ -14,6 +14,7 @@ from duologue.client.conversation import Update
 from duologue.client.payloads import ClientError, Reconnecting, Restored
 from duologue.client.reconnect import ReconnectPolicy
 from duologue.errors import DuologueError, TransportClosed
+from duologue.protocol.server_events import ResponseDone
 from duologue.testing.hostile import Cut, Expiry, Fault, HostileServer, Refusal, Silence, SlowReader, Twist
 
 QUICK = ReconnectPolicy(first_delay_ms=1, longest_delay_ms=5, give_up_ms=3_000)
@@ -296,3 +297,46 @@ def twisted(seed: int, share: float) -> None:
         assert len({item.id for item in client.conversation.items}) == len(client.conversation.items)
 
     against([Twist(seed=seed, share=share)], story)
+
+
+cuts = st.lists(
+    st.builds(Cut, after=st.integers(1, 25), code=st.sampled_from([1001, 1006, 1011, 1012])), min_size=1, max_size=4
+)
+
+
+@settings(max_examples=10, deadline=None)
+@given(cuts, st.booleans(), st.booleans())
+def test_after_any_number_of_drops_the_last_word_is_answered(story: list[Cut], talks: bool, slow: bool) -> None:
+    suffered(story, talks, slow)
+
+
+@pytest.mark.deep
+@settings(max_examples=300, deadline=None)
+@given(cuts, st.booleans(), st.booleans())
+def test_after_any_number_of_drops_the_last_word_is_answered_at_length(
+    story: list[Cut], talks: bool, slow: bool
+) -> None:
+    suffered(story, talks, slow)
+
+
+def suffered(drops: list[Cut], talks: bool, slow: bool) -> None:
+    async def story(client: RealtimeClient, server: HostileServer) -> None:
+        await client.connect()
+        while len(server.sessions) <= len(drops):
+            if talks:
+                await client.append_input_audio(bytes(960))
+            await client.send_user_message_content("hello")
+            await asyncio.sleep(0.002)
+        said = asyncio.Event()
+        client.on("conversation.item.completed", lambda update: "last" in update.item.formatted.text and said.set())
+        await client.send_user_message_content("the last word")
+        await said.wait()
+        # The answer to it ends with the last of what was wished for.
+        async for event in client:
+            if isinstance(event, ResponseDone) and client.conversation.items[-1].role == "assistant":
+                break
+        known = [text for text in server.sessions[-1].texts.values() if text == "the last word"]
+        assert known == ["the last word"]
+        assert server.sessions[-1].items == [item.id for item in client.conversation.items]
+
+    against([*drops, SlowReader(rest_s=0.001) if slow else None], story)

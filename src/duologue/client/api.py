@@ -27,6 +27,8 @@ from duologue.transports.websocket import connect as connect_websocket
 
 ApiKey = str | Callable[[], str | Awaitable[str]]
 """A key, or a function that gives one for each connection (a key that lives a minute); it may be asynchronous."""
+Opener = Callable[[], Awaitable[EventTransport]]
+"""Opens a connection of its own kind, each time anew. Raises ConnectFailed."""
 _log = logging.getLogger(__name__)
 
 
@@ -40,8 +42,8 @@ class RealtimeAPI(Emitter):
 
     `url` is the whole address or its beginning (`https://host/v1`), and may carry `?model=`; `model` adds it. Without
     `api_key` the environment's is used: OPENAI_API_KEY for OpenAI's host, AZURE_OPENAI_API_KEY for Azure's, for no other;
-    `api_key=""` uses none. An `EventTransport` that is already open takes the place of the address. `debug` logs every
-    event to the logger `duologue.wire`, without sound and keys.
+    `api_key=""` uses none. An `EventTransport` that is already open takes the place of the address, for one connection, or
+    a function that opens one, for all. `debug` logs every event to the logger `duologue.wire`, without sound and keys.
     """
 
     def __init__(
@@ -51,7 +53,7 @@ class RealtimeAPI(Emitter):
         api_key: ApiKey | None = None,
         model: str | None = None,
         connection: ConnectionOptions | None = None,
-        transport: EventTransport | None = None,
+        transport: EventTransport | Opener | None = None,
         debug: bool = False,
         clock: Clock = monotonic_ms,
         new_id: IdSource = random_id,
@@ -64,8 +66,11 @@ class RealtimeAPI(Emitter):
         self.new_id = new_id
         self.closed: TransportClosed | None = None
         self.on_frame: Callable[[ServerEvent | UnknownEvent, bytes | str], None] | None = None
+        self.on_end: Callable[[TransportClosed], None] | None = None
+        """Like `on_frame` for the owner of the connection: handlers can be cleared, it cannot."""
         self._api_key = api_key
-        self._given = transport
+        self._opener = transport if callable(transport) else None
+        self._given = None if callable(transport) else transport
         self._log = WireLog() if debug else None
         self._transport: EventTransport | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -118,6 +123,8 @@ class RealtimeAPI(Emitter):
             self._opening = None
 
     async def _dial(self) -> EventTransport:
+        if self._opener is not None:
+            return await self._opener()
         where = endpoint(self.url, self.model, await self._key(), self.options)
         if self._log is not None:
             self._log.say(f"connecting to {where.url} ({where.dialect})")
@@ -207,6 +214,8 @@ class RealtimeAPI(Emitter):
             self.closed = transport.closed or TransportClosed()
             if self._log is not None:
                 self._log.say(str(self.closed))
+            if self.on_end is not None:
+                self.on_end(self.closed)
             self.emit("close", self.closed)
             self.fail_waiters(self.closed)
 

@@ -9,15 +9,15 @@ from typing import Any, TypeVar, overload
 import pybase64
 from msgspec import UNSET
 
-from duologue.client.core import ClientCore
+from duologue.client.core import ClientCore, Sound
 from duologue.client.items import ConversationItem
 from duologue.client.payloads import content_part, pcm_bytes
 from duologue.client.settings import response_of
 from duologue.client.toolbox import TIMEOUT_S
-from duologue.errors import ConfigError
+from duologue.errors import ConfigError, TransportClosed
 from duologue.protocol import client_events as ce
 from duologue.protocol import server_events as ev
-from duologue.protocol.items import Item, Message
+from duologue.protocol.items import FunctionCall, Item, Message
 from duologue.protocol.session import FunctionTool
 
 _APPEND = b'{"type":"input_audio_buffer.append","audio":"'
@@ -34,6 +34,7 @@ class RealtimeClient(ClientCore):
 
     Events: `conversation.updated`, `conversation.item.appended`, `conversation.item.completed`,
     `conversation.item.deleted` (payload Update: `item`, `delta`), `conversation.interrupted` (the speech_started event),
+    `conversation.event` (every server event that counts: no sound of a stopped answer, no echo of what was replayed),
     `connection.reconnecting` (Reconnecting), `connection.restored` (Restored), `usage.updated` (UsageUpdate),
     `budget.spent` (BudgetSpent), `realtime.event` (RealtimeEvent), `error` (ClientError), `close` (TransportClosed: it is
     over for good). `async for event in client` gives every server event. Turn detection is off until
@@ -48,8 +49,7 @@ class RealtimeClient(ClientCore):
         stand beside those of `add_tool`. Raises ConfigError, TransportClosed."""
         change = self._profile.change(fields)
         if not self._finished:
-            await self._lasting.ready()
-            await self._send_session(change)
+            await self._change_session(change)
 
     def get_turn_detection_type(self) -> str | None:
         """`server_vad`, `semantic_vad`, or None: the client says when a turn ends."""
@@ -103,6 +103,17 @@ class RealtimeClient(ClientCore):
         self._toolbox.remove(name)
         self._offer_tools()
 
+    async def answer_call(
+        self, response_id: str, call: FunctionCall, output: str, *, respond: bool = True
+    ) -> None:
+        """Answer a call that `take_call` took. When all calls of its response are answered, one response is asked for;
+        none where all of them were answered with `respond=False`. A second answer to a call does nothing."""
+        await self._turns.answer(response_id, call, output, respond=respond)
+
+    def release_sound(self, event: Sound) -> None:
+        """Take in sound that `hold_sound` kept back."""
+        self._accept(event)
+
     # Talking
 
     async def send_user_message_content(
@@ -140,10 +151,15 @@ class RealtimeClient(ClientCore):
             await self._flush_tools()
         speech = self.conversation.input
         speech.append(piece)
-        if self.heard("realtime.event") or self.realtime.heard("client.*"):
-            await self._write(ce.InputAudioBufferAppend(audio=piece))
-            return
-        await self.realtime.send_frame(_APPEND + pybase64.b64encode(piece) + _APPEND_END)
+        try:
+            if self.heard("realtime.event") or self.realtime.heard("client.*"):
+                await self._write(ce.InputAudioBufferAppend(audio=piece))
+            else:
+                await self.realtime.send_frame(_APPEND + pybase64.b64encode(piece) + _APPEND_END)
+        except TransportClosed:
+            # Where another connection will come it gets the piece, which counts as said.
+            if not self._lasting.will_return:
+                raise
 
     async def commit_input_audio(self) -> None:
         """Make an item of the sound sent so far; asks for no response."""

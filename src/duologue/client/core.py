@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET
 
 from duologue.client import payloads
-from duologue.client.api import ApiKey, RealtimeAPI
+from duologue.client.api import ApiKey, Opener, RealtimeAPI
 from duologue.client.conversation import RealtimeConversation, Update
 from duologue.client.emitter import Emitter
 from duologue.client.endpoint import ConnectionOptions
@@ -30,7 +30,7 @@ from duologue.client.turns import Turns
 from duologue.dialogue.cost import PriceTable, Totals
 from duologue.dialogue.playback import PlaybackLedger
 from duologue.dialogue.sequencer import ACTIVE_RESPONSE
-from duologue.errors import ConfigError, TransportClosed
+from duologue.errors import ConfigError, NotConnected, TransportClosed
 from duologue.protocol import client_events as ce
 from duologue.protocol import server_events as ev
 from duologue.protocol.codec import UnknownEvent
@@ -40,11 +40,14 @@ from duologue.transports.base import EventTransport
 
 _BACKLOG = 256
 _ITERATED = 10_000
+Sound = ev.ResponseOutputAudioDelta | ev.ResponseOutputAudioDone
 _RACES = (ACTIVE_RESPONSE, "response_cancel_not_active")
 
 
 class ClientCore(Emitter):
     """The inside of RealtimeClient, which says what there is to hear and to configure."""
+
+    _lasting: Lasting
 
     def __init__(
         self,
@@ -53,7 +56,7 @@ class ClientCore(Emitter):
         api_key: ApiKey | None = None,
         model: str | None = None,
         connection: ConnectionOptions | None = None,
-        transport: EventTransport | None = None,
+        transport: EventTransport | Opener | None = None,
         reconnect: bool | ReconnectPolicy = True,
         budget_usd: float | None = None,
         debug: bool = False,
@@ -63,7 +66,7 @@ class ClientCore(Emitter):
             url, api_key=api_key, model=model, connection=connection, transport=transport, debug=debug
         )
         self.realtime.on_frame = self._received
-        self.realtime.on("close", lambda why: self._lasting.closed(why))
+        self.realtime.on_end = lambda why: self._lasting.closed(why)
         self.realtime.on("error", lambda problem: self.emit("error", problem))
         self.realtime.describe = client_error
         self.budget_usd = budget_usd
@@ -72,8 +75,13 @@ class ClientCore(Emitter):
         self.prices: PriceTable | None = None
         """The prices of the next conversation (`dialogue.cost.parse_prices`); None: those of the package."""
         self._policy = None
-        if reconnect and transport is None:
+        if reconnect and (transport is None or callable(transport)):
             self._policy = reconnect if isinstance(reconnect, ReconnectPolicy) else ReconnectPolicy()
+        self.take_call: Callable[[str, FunctionCall], bool] | None = None
+        """Asked at every tool call, with its response's id, before the tools of this client: True takes the call over,
+        which is then answered with `answer_call`."""
+        self.hold_sound: Callable[[Sound], bool] | None = None
+        """Asked at every piece of the model's sound and at its end: True keeps it back, until `release_sound`."""
         self._toolbox = Toolbox()
         self._profile = self._new_profile()
         self._loaded: tuple[Item, ...] = ()
@@ -156,6 +164,7 @@ class ClientCore(Emitter):
                 await self.realtime.disconnect()
                 self._finished = True
                 raise
+            self._loaded = ()
             if self.realtime.is_over and self.realtime.closed is not None:
                 self._lasting.closed(self.realtime.closed)
 
@@ -241,7 +250,15 @@ class ClientCore(Emitter):
     async def _flush_tools(self) -> None:
         await self._lasting.ready()
         if self._tools_changed:
-            await self._send_session({})
+            await self._change_session({})
+
+    async def _change_session(self, change: Mapping[str, Any]) -> None:
+        """Like `_send_session`; a new connection gets all settings anyway."""
+        try:
+            await self._lasting.ready()
+            await self._send_session(change)
+        except (TransportClosed, NotConnected):
+            await self._lasting.ready()
 
     async def _send_session(self, change: Mapping[str, Any]) -> None:
         if not self.realtime.is_connected:
@@ -252,10 +269,29 @@ class ClientCore(Emitter):
         await self._write(ce.SessionUpdate(event_id=self.realtime.new_id("event"), session=session))
 
     async def _send(self, event: ce.ClientEvent) -> None:
-        await self._lasting.ready()
-        if self._tools_changed:
-            await self._flush_tools()
-        await self._write(event)
+        """Send it now, or when the conversation is restored; what a restoration brings along is not sent twice."""
+        if isinstance(event, ce.ConversationItemCreate):
+            event = self._named(event)
+        while True:
+            connection = self._lasting.connection
+            try:
+                await self._lasting.ready()
+                if connection == self._lasting.connection:
+                    if self._tools_changed:
+                        await self._flush_tools()
+                    await self._write(event)
+                    return
+            except (TransportClosed, NotConnected):
+                await self._lasting.ready()
+            if self._settled(event):
+                return
+
+    def _settled(self, event: ce.ClientEvent) -> bool:
+        """Whether a new connection made the event needless: it was part of the replay, or meant something that is gone."""
+        if isinstance(event, ce.ConversationItemCreate):
+            item = self.conversation.get_item(str(event.item.id))
+            return item is not None and item.placed
+        return not isinstance(event, ce.ConversationItemDelete)
 
     async def _write(self, event: ce.ClientEvent) -> None:
         if not self.realtime.is_connected:
@@ -283,6 +319,12 @@ class ClientCore(Emitter):
             self.emit("realtime.event", note)
         self._events.append(event)
         self._moved.set()
+        if self.hold_sound is not None and isinstance(event, Sound):
+            if event.response_id in self._turns.cancelled or self.hold_sound(event):
+                return
+        self._accept(event)
+
+    def _accept(self, event: ev.ServerEvent | UnknownEvent) -> None:
         if isinstance(event, ev.ResponseOutputAudioDelta):
             if event.response_id in self._turns.cancelled or not self._sounded(event):
                 return
@@ -292,6 +334,7 @@ class ClientCore(Emitter):
                 return
             self._follow(event, problem)
         self._apply(event)
+        self.emit("conversation.event", event)
 
     def _apply(self, event: ev.ServerEvent | UnknownEvent) -> None:
         for update in self.conversation.apply(event):
@@ -351,6 +394,9 @@ class ClientCore(Emitter):
             self._turns.cancelled.add(active)
 
     def _call(self, response_id: str, call: FunctionCall) -> None:
+        if call.status != "incomplete" and self.take_call is not None and self.take_call(response_id, call):
+            self._turns.take(response_id, call)
+            return
         # A tool that was declared without a handler is the caller's own business.
         strange = call.name not in self._toolbox
         if call.status == "incomplete" or (
@@ -396,8 +442,7 @@ class ClientCore(Emitter):
 
     async def _stop_listening(self) -> None:
         change = self._profile.change({"turn_detection": None})
-        await self._lasting.ready()
-        await self._send_session(change)
+        await self._change_session(change)
 
     async def _leave(self, reason: str) -> None:
         await self._lasting.stop()

@@ -63,7 +63,11 @@ class Lasting:
         self._machine = Reconnect(policy, jitter)
         self._conversation = conversation
         self._hooks = hooks
+        self.connection = 0
+        """Counts the connections of the conversation."""
         self._up = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._commits: list[bytes] = []
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._cause: ClientError | None = None
@@ -88,20 +92,31 @@ class Lasting:
         if told.items and not self._api.options.call_id:
             await self._tell(told)
         self._machine.opened(self._api.clock())
+        self._ended.clear()
         self._up.set()
+
+    @property
+    def will_return(self) -> bool:
+        """Whether a connection that ended may be followed by another: known for sure once its last events were read."""
+        return self._machine.lasting and not self.over and self._machine.state != "idle"
 
     async def ready(self) -> None:
         """Wait while the conversation is being restored. Raises NotConnected, TransportClosed where it has ended."""
-        while self.restoring:
-            await self._up.wait()
-        if not self._api.is_connected:
-            raise self._api.over()
+        while not self._api.is_connected or self.restoring:
+            if self.restoring:
+                await self._up.wait()
+            elif self.will_return:
+                # The connection has ended, and what came before its end is still being read.
+                await self._ended.wait()
+            else:
+                raise self._api.over()
 
     def hold(self, piece: bytes) -> bool:
         """Sound of the user: True where there is no connection now, and the sound was kept for the next one."""
-        if self.restoring:
-            self._gap.put(piece)
-        return self.restoring
+        if not self.restoring:
+            return False
+        self._gap.put(piece)
+        return True
 
     def retold(self, item_id: str) -> bool:
         """Whether the session knows the item only as it was replayed."""
@@ -132,6 +147,7 @@ class Lasting:
 
     def closed(self, why: TransportClosed) -> None:
         """The connection ended."""
+        self._ended.set()
         step = self._machine.closed(why, self._cause, self._api.clock())
         if isinstance(step, GiveUp):
             self._end(step.closed, step.cause)
@@ -144,6 +160,7 @@ class Lasting:
         """End it now, also in the middle of waiting for another attempt."""
         self._machine.left()
         self._up.set()
+        self._ended.set()
         if self._timer is not None:
             self._timer.cancel()
         if self._task is not None and self._task is not asyncio.current_task():
@@ -179,10 +196,12 @@ class Lasting:
 
     def _recover(self, first: Retry) -> None:
         self._up.clear()
+        self.connection += 1
         speech = self._conversation.input
         bytes_per_ms = speech.bytes_per_ms
         policy = self._machine.policy or ReconnectPolicy()
         self._gap = GapBuffer(policy.audio_ms * bytes_per_ms)
+        self._commits = speech.unconfirmed()
         unanswered = speech.unanswered(self._hooks.vad())
         if unanswered and not self._api.options.call_id:
             self._gap.put(unanswered)
@@ -219,6 +238,7 @@ class Lasting:
         now_ms = self._api.clock()
         bytes_per_ms = self._conversation.input.bytes_per_ms
         self._machine.opened(now_ms)
+        self._ended.clear()
         self._up.set()
         self._hooks.emit(
             "connection.restored",
@@ -237,7 +257,9 @@ class Lasting:
 
     def _rewind(self) -> None:
         """What was sent to a connection that ended at once is said again to the next."""
-        if sent := self._conversation.input.unanswered(vad=False):
+        speech = self._conversation.input
+        self._commits = speech.unconfirmed() + self._commits
+        if sent := speech.unanswered(vad=False):
             self._gap.put_back(sent)
         self._conversation.restart_input()
 
@@ -293,16 +315,26 @@ class Lasting:
         """Send the kept sound, and what comes in while it is being sent. Returns the number of bytes."""
         sent = 0
         speech = self._conversation.input
-        step = _CHUNK_MS * speech.bytes_per_ms
+        while self._commits:
+            # A turn counts as said and committed before it is sent: what a drop cuts off is sent again whole.
+            turn = self._commits.pop(0)
+            speech.append(turn)
+            speech.mark_commit()
+            await self._say(turn)
+            await self._hooks.send(ce.InputAudioBufferCommit())
+            sent += len(turn)
         while piece := self._gap.take():
-            for start in range(0, len(piece), step):
-                part = piece[start : start + step]
-                speech.append(part)
-                await self._hooks.send(ce.InputAudioBufferAppend(audio=part))
-                sent += len(part)
+            speech.append(piece)
+            await self._say(piece)
+            sent += len(piece)
         if not self._api.is_connected:
             raise self._api.over()
         return sent
+
+    async def _say(self, piece: bytes) -> None:
+        step = _CHUNK_MS * self._conversation.input.bytes_per_ms
+        for start in range(0, len(piece), step):
+            await self._hooks.send(ce.InputAudioBufferAppend(audio=piece[start : start + step]))
 
 
 def _said(problem: DuologueError | TimeoutError) -> DuologueError:

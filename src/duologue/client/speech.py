@@ -79,6 +79,10 @@ class InputSpeech:
             start = min(open_turns, default=self.position - _TAIL_MS * self.bytes_per_ms)
         return self._cut(max(0, start), self.position)
 
+    def unconfirmed(self) -> list[bytes]:
+        """Sound that was committed and that the server has not yet called an item, commit by commit."""
+        return [self._cut(start, end) for start, end in self._marks if end > start]
+
     def _cut(self, start: int, end: int) -> bytes:
         start, end = max(start, self._start), min(end, self.position)
         found, at = [], self._start
