@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from random import Random
+from typing import Any
 
 import pytest
 from mutants import HIDDEN_CALL, HIDDEN_ITEM, LEGAL, LIMIT, Passed, inspect, mutant
-from told import LOOKUP, SECRET, Call, function_call, item_event, secret_policy
+from told import LOOKUP, SECRET, Call, function_call, item_event, message, output_item, response, secret_policy
 
-from duologue.relay.commands import ToCaller, ToUpstream
+from duologue.relay.commands import RunTool, ToCaller, ToUpstream
 from duologue.relay.policy import Policy
 from duologue.relay.settings import Limits, Lock
 
@@ -102,3 +103,60 @@ def test_the_oracle_lets_legal_events_pass(event: dict[str, object]) -> None:
 def test_the_oracle_stops_what_it_should(frame: bytes) -> None:
     with pytest.raises(Passed):
         inspect(frame)
+
+
+WRONG = (None, 5, -1, True, 1.5, "", "i1", "find_order", SECRET, [], [1], {}, {"a": 1}, {"id": "i1"}, [{"id": "i1"}])
+SAID: list[dict[str, Any]] = [
+    {"type": "session.created", "event_id": "e", "session": {
+        "type": "realtime", "model": "m", "tool_choice": {"type": "function", "name": "x"}, "instructions": SECRET,
+        "audio": {"input": {"format": {"type": "audio/pcm"}, "transcription": {"model": "m"}}},
+        "tools": [{"type": "function", "name": "find_order"}, {"type": "mcp", "server_label": "x"}]}},
+    {"type": "session.updated", "event_id": "e", "session": {"type": "realtime", "instructions": SECRET}},
+    {"type": "error", "event_id": "e", "error": {"type": "x", "code": "c", "message": SECRET, "event_id": "event_3"}},
+    response("created"),
+    output_item("added", function_call("i1", "c1", status="in_progress")),
+    item_event("added", function_call("i1", "c1", status="in_progress"), "i0"),
+    {"type": "response.function_call_arguments.delta", "response_id": "r", "item_id": "i1", "output_index": 0, "delta": ""},
+    output_item("done", function_call("i1", "c1")),
+    output_item("added", message("i2"), 1),
+    item_event("added", {"id": "i3", "type": "mcp_call", "server_label": "x"}, "i1"),
+    {"type": "response.output_text.delta", "response_id": "r", "item_id": "i2", "output_index": 1, "delta": "hi"},
+    {"type": "input_audio_buffer.committed", "previous_item_id": "i1", "item_id": "i4"},
+    {"type": "conversation.item.deleted", "item_id": "i0"},
+    {"type": "conversation.item.input_audio_transcription.completed", "item_id": "i4", "usage": {"type": "duration"}},
+    response("done", output=[function_call("i1", "c1"), message("i2")], usage={"total_tokens": 5}),
+]  # fmt: skip
+
+
+def wronged(value: Any, random: Random) -> Any:
+    """The value with something missing or of another type, here and there."""
+    if isinstance(value, dict):
+        return {
+            key: random.choice(WRONG) if random.random() < 0.06 else wronged(child, random)
+            for key, child in value.items()
+            if random.random() > 0.02
+        }
+    return [wronged(child, random) for child in value] if isinstance(value, list) else value
+
+
+def listen(count: int, seed: int) -> None:
+    """An upstream that sends its events at random, and not as they should be."""
+    random = Random(seed)
+    for number in range(count):
+        if number % 40 == 0:
+            judge = call().judge
+        event = wronged(random.choice(SAID), random)
+        for command in judge.from_upstream(json.dumps(event).encode(), 0):
+            if isinstance(command, RunTool) and random.random() < 0.7:
+                judge.tool_done(command.call_id, "42", 0)
+            if isinstance(command, ToCaller) and json.loads(command.frame)["type"].startswith(("error", "session.")):
+                assert SECRET not in command.frame.decode()
+
+
+def test_an_upstream_out_of_its_mind_crashes_nothing() -> None:
+    listen(10_000, seed=1)
+
+
+@pytest.mark.deep
+def test_an_upstream_out_of_its_mind_crashes_nothing_for_long() -> None:
+    listen(500_000, seed=2)

@@ -113,7 +113,7 @@ class Scrubber:
         if kind in _PLAIN_ITEMS:
             role = item.get("role")
             return kind != "message" or role in ("user", "assistant") or role in self._rules.roles
-        return item.get("server_label") in self._inbound.own_tools and self._rules.caller_mcp
+        return _label(item, "server_label") in self._inbound.own_tools and self._rules.caller_mcp
 
     def encoded(self, event: Json) -> bytes:
         """The event on its way to the caller, after the net. Raises ValueError for one that cannot be encoded."""
@@ -143,8 +143,10 @@ class Scrubber:
         return not speech and any(line in text for line in self._soft)
 
 
-def _label(tool: Json) -> Any:
-    return tool.get("server_label") if tool.get("type") == "mcp" else tool.get("name")
+def _label(tool: Json, key: str = "") -> str | None:
+    """What a tool on the wire goes by; None where that is no name."""
+    named = tool.get(key or ("server_label" if tool.get("type") == "mcp" else "name"))
+    return named if isinstance(named, str) else None
 
 
 def _strings(value: Any, *, gathering: bool) -> list[str]:
