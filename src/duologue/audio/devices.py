@@ -143,6 +143,17 @@ def _close(stream: Any) -> None:
     _streams -= 1
 
 
+def renew() -> bool:
+    """Let PortAudio count the devices again; False where an open stream forbids it. Blocks for some ms."""
+    package = portaudio()
+    with LOCK:
+        if _streams:
+            return False
+        package._terminate()
+        package._initialize()
+        return True
+
+
 async def list_devices(kind: Kind | None = None) -> list[Device]:
     """The devices as they are now, microphones first, the default ones at the head. Safe to cancel.
 
