@@ -12,6 +12,11 @@ from duologue.protocol.session import AnySession
 class _ClientEvent(Struct, frozen=True, kw_only=True, tag_field="type"):
     event_id: str | None | UnsetType = UNSET
 
+    @property
+    def type(self) -> str:
+        """The event's name on the wire."""
+        return str(self.__struct_config__.tag)
+
 
 class SessionUpdate(_ClientEvent, frozen=True, kw_only=True, tag="session.update"):
     """Change the session: only the fields that are set."""

@@ -36,6 +36,11 @@ class TranscriptionError(Struct, frozen=True, kw_only=True):
 class _ServerEvent(Struct, frozen=True, kw_only=True, tag_field="type"):
     event_id: str = ""
 
+    @property
+    def type(self) -> str:
+        """The event's name on the wire."""
+        return str(self.__struct_config__.tag)
+
 
 class _OutputEvent(_ServerEvent, frozen=True, kw_only=True):
     response_id: str
