@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import Any
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
 
 from duologue.client.client import RealtimeClient
 from duologue.client.endpoint import ConnectionOptions
-from duologue.client.payloads import Restored
+from duologue.client.payloads import ClientError, Restored
 from duologue.client.reconnect import ReconnectPolicy
 from duologue.errors import DuologueError
 from duologue.testing.hostile import Cut, HostileServer
@@ -139,6 +142,36 @@ def test_a_turn_whose_commit_was_never_confirmed_is_said_and_committed_again() -
                 if said and client.conversation.items[-1].role == "assistant":
                     break
             assert said == [b"\1\0" * 4800]
+
+    run(story)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_door_that_is_closed_on_the_way_back_ends_it_with_what_it_said(status: int) -> None:
+    async def story() -> None:
+        doors = 0
+
+        def door(connection: ServerConnection, request: Request) -> Response | None:
+            nonlocal doors
+            doors += 1
+            return connection.respond(HTTPStatus(status), "your key was revoked") if doors > 1 else None
+
+        async def drop(connection: ServerConnection) -> None:
+            await connection.recv()
+            connection.transport.abort()
+
+        async with serve(drop, "127.0.0.1", 0, process_request=door) as server:
+            problems: list[ClientError] = []
+            client = RealtimeClient(
+                f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", api_key="sk-1", reconnect=QUICK
+            )
+            client.on("error", problems.append)
+            await client.connect()
+            await client.wait_for_next("close", 5)
+            assert doors == 2
+            assert [problem.grade for problem in problems] == ["fatal"]
+            assert f"HTTP {status}: your key was revoked" in problems[0].message
+            await client.disconnect()
 
     run(story)
 
