@@ -69,4 +69,4 @@ def test_missing_package_names_the_extra() -> None:
         "except MissingExtra as error: print(error)\n"
     )
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30)
-    assert answer.stdout.strip() == "soxr is not installed. Run: pip install 'duologue[server]'"
+    assert answer.stdout.strip() == "soxr is not installed. Run: pip install 'duologue[server]' or 'duologue[mic]'"

@@ -21,13 +21,15 @@ async def open_port(
     loudspeaker: str | None = None,
     spare_in: str | Path | bytes | None = None,
     record_to: str | Path | None = None,
+    tail_ms: int | None = None,
     on_event: Callable[[DeviceEvent], Any] | None = None,
 ) -> tuple[MediaPort, str]:
     """A port, and one line for people on what it is.
 
     A path in `wav_in` or `wav_out` stands for the microphone or the loudspeaker. Without a path the device is opened (None:
     the default one); where there is none, `spare_in` (a WAV file, or silence) is heard instead, and nobody hears the
-    answer. `record_to` takes both sides in stereo, where devices or files serve both. PCM16 mono at 24 kHz, in real time.
+    answer. A file is followed by silence, without end or for `tail_ms`. `record_to` takes both sides in stereo, where
+    devices or files serve both. PCM16 mono at 24 kHz, in real time.
 
     Raises OSError and ValueError for a file that cannot be used, SoundDeviceError for a device that was named and cannot.
     """
@@ -53,7 +55,7 @@ async def open_port(
             listen, speak = listen and failed == "output", speak and failed == "input"
     if device is None:
         source = wav_in if wav_in is not None else spare_in
-        return WavPort(source, wav_out, record_to=record_to), _note(notes, source, wav_out)
+        return WavPort(source, wav_out, record_to=record_to, tail_ms=tail_ms), _note(notes, source, wav_out)
     if listen and speak:
         return device, "talking through the microphone and the loudspeaker"
     if record_to is not None:
@@ -62,7 +64,7 @@ async def open_port(
         if listen:
             return SplitPort(device, WavPort(None, wav_out)), _note(notes, "the microphone", wav_out)
         source = wav_in if wav_in is not None else spare_in
-        return SplitPort(WavPort(source), device), _note(notes, source, "the loudspeaker")
+        return SplitPort(WavPort(source, tail_ms=tail_ms), device), _note(notes, source, "the loudspeaker")
     except BaseException:
         await device.close()
         raise
