@@ -176,6 +176,25 @@ def test_a_door_that_is_closed_on_the_way_back_ends_it_with_what_it_said(status:
     run(story)
 
 
+def test_a_defect_on_the_way_back_ends_it_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a defect")
+
+    async def story() -> None:
+        async with HostileServer([Cut(after=1)]) as server:
+            client = RealtimeClient(server.url, reconnect=QUICK)
+            await client.connect()
+            monkeypatch.setattr("duologue.client.lasting.plan", broken)
+            closed = await client.wait_for_next("close", 5)
+            assert "a defect" in closed.reason
+            with pytest.raises(DuologueError):
+                await client.send_user_message_content("hello")
+            await client.disconnect()
+            await server.left()
+
+    run(story)
+
+
 def test_events_go_on_across_connections() -> None:
     async def story() -> None:
         async with HostileServer([Cut(after=3)]) as server, RealtimeClient(server.url, reconnect=QUICK) as client:

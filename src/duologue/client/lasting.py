@@ -4,6 +4,7 @@ meanwhile. The decisions are those of the machine in `reconnect`."""
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Awaitable, Callable
 
@@ -12,7 +13,7 @@ from msgspec import Struct
 from duologue.client.api import RealtimeAPI
 from duologue.client.conversation import RealtimeConversation
 from duologue.client.gap import GapBuffer
-from duologue.client.payloads import ClientError, Reconnecting, Restored
+from duologue.client.payloads import ClientError, Reconnecting, Restored, client_error
 from duologue.client.reconnect import GiveUp, Leave, Look, Reconnect, ReconnectPolicy, Retry
 from duologue.client.replay import Confirmations, Lost, Plan, plan
 from duologue.clock import unix_s
@@ -21,6 +22,7 @@ from duologue.protocol import client_events as ce
 from duologue.protocol import server_events as ev
 from duologue.protocol.codec import UnknownEvent
 
+_log = logging.getLogger(__name__)
 _ANSWER_S = 10.0
 _CONFIRM_S = 5.0
 _CHUNK_MS = 200
@@ -207,7 +209,17 @@ class Lasting:
             self._gap.put(unanswered)
         cut = self._hooks.lost()
         before = self._task
-        self._task = asyncio.get_running_loop().create_task(self._return(first, cut, before), name="reconnect")
+        self._task = asyncio.get_running_loop().create_task(self._or_over(first, cut, before), name="reconnect")
+
+    async def _or_over(self, first: Retry, cut: bool, before: asyncio.Task[None] | None) -> None:
+        """Come back, or tell the end: nobody may wait for a connection that nobody makes."""
+        try:
+            await self._return(first, cut, before)
+        except Exception as problem:
+            _log.exception("reconnecting failed")
+            self._machine.left()
+            self._end(TransportClosed(1006, f"reconnecting failed: {problem}", by="us"), client_error(problem))
+            await self._api.hang_up(1011, "reconnecting failed")
 
     async def _return(self, first: Retry, cut: bool, before: asyncio.Task[None] | None) -> None:
         if before is not None and not before.done():
