@@ -126,3 +126,20 @@ def test_a_wish_of_a_lost_connection_is_sent_to_the_next_one() -> None:
         assert bench.sent.empty()
 
     asyncio.run(story())
+
+
+def test_a_call_that_somebody_else_took_is_answered_once_and_held_until_then() -> None:
+    async def story() -> None:
+        bench = Bench()
+        bench.response("created", "in_progress")
+        bench.turns.take("r1", call("theirs"))
+        bench.response("done", "completed")
+        assert not bench.turns.idle
+        await bench.turns.answer("r1", call("theirs"), "42", respond=True)
+        await bench.turns.answer("r1", call("theirs"), "43", respond=True)
+        output, wish = await bench.next(), await bench.next()
+        assert output.item.output == "42"
+        assert isinstance(wish, ce.ResponseCreate)
+        assert bench.sent.empty()
+
+    asyncio.run(story())

@@ -126,3 +126,17 @@ def test_against_a_server_with_races_every_wish_is_answered_at_last(story: list[
                 to_server += turns.apply(to_client.pop(0))  # type: ignore[arg-type]
             server_takes()
     assert not wished_after_answer
+
+
+def test_calls_answered_quietly_ask_for_nothing_unless_one_of_them_is_to_be_spoken_about() -> None:
+    sequencer = ResponseSequencer(CountingIds())
+    sequencer.call_started("resp_1", "call_1")
+    sequencer.call_started("resp_1", "call_2")
+    sequencer.apply(done("resp_1"))
+    assert sequencer.call_answered("resp_1", "call_1", respond=False) == []
+    assert sequencer.call_answered("resp_1", "call_2", respond=False) == []
+    sequencer.call_started("resp_2", "call_3")
+    sequencer.call_started("resp_2", "call_4")
+    sequencer.apply(done("resp_2"))
+    assert sequencer.call_answered("resp_2", "call_3") == []
+    assert len(sequencer.call_answered("resp_2", "call_4", respond=False)) == 1

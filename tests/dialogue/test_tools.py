@@ -81,3 +81,13 @@ def test_outputs() -> None:
     assert output_text("as it is") == "as it is"
     assert output_text({"ok": True}) == '{"ok":true}'
     assert error_text('a "quote"') == '{"error":"a \\"quote\\""}'
+
+
+def test_first_parameters_that_are_not_the_models_are_left_out() -> None:
+    def book(context: object, room: str) -> None: ...
+
+    tool = function_tool(book, skip=1)
+    assert isinstance(tool.parameters, dict) and list(tool.parameters["properties"]) == ["room"]
+    assert arguments_for(book, tool, '{"room":"red"}', skip=1) == {"room": "red"}
+    with pytest.raises(ToolArguments, match="context"):
+        arguments_for(book, tool, '{"room":"red","context":1}', skip=1)

@@ -87,6 +87,17 @@ class Turns:
         work = self._news if self._toolbox.in_background(call.name) else self._answer
         self.start(work(response_id, call_id, call), f"tool {call.name}")
 
+    def take(self, response_id: str, call: FunctionCall) -> None:
+        """A call that somebody else answers: no response is asked for before `answer`."""
+        if isinstance(call.call_id, str):
+            self.running[call.call_id] = call.name
+            self.sequencer.call_started(response_id, call.call_id)
+
+    async def answer(self, response_id: str, call: FunctionCall, output: str, *, respond: bool) -> None:
+        """Answer a call that was taken. Raises NotConnected, TransportClosed."""
+        if isinstance(call.call_id, str) and call.call_id in self.running:
+            await self._deliver(response_id, call.call_id, output, respond=respond)
+
     async def _answer(self, response_id: str, call_id: str, call: FunctionCall) -> None:
         try:
             output = await self._toolbox.run(call.name, call.arguments)
@@ -104,10 +115,10 @@ class Turns:
         await self._send(ce.ConversationItemCreate(item=Message(role="system", content=(InputText(text=text),))))
         await self.want()
 
-    async def _deliver(self, response_id: str, call_id: str, output: str) -> None:
+    async def _deliver(self, response_id: str, call_id: str, output: str, *, respond: bool = True) -> None:
         await self._send(ce.ConversationItemCreate(item=FunctionCallOutput(call_id=call_id, output=output)))
         self.running.pop(call_id, None)
-        await self._ask(self.sequencer.call_answered(response_id, call_id))
+        await self._ask(self.sequencer.call_answered(response_id, call_id, respond=respond))
 
     async def _ask(self, wishes: Sequence[ce.ResponseCreate]) -> None:
         for wish in wishes:

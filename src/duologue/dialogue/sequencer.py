@@ -29,6 +29,7 @@ class _Calls:
     def __init__(self) -> None:
         self.open: set[str] = set()
         self.status: str | None = None
+        self.respond = False
 
 
 class ResponseSequencer:
@@ -72,12 +73,13 @@ class ResponseSequencer:
         """A tool of ours runs for this response."""
         self._calls.setdefault(response_id, _Calls()).open.add(call_id)
 
-    def call_answered(self, response_id: str, call_id: str) -> list[ResponseCreate]:
-        """The output of a tool was sent."""
+    def call_answered(self, response_id: str, call_id: str, *, respond: bool = True) -> list[ResponseCreate]:
+        """The output of a tool was sent; `respond`: the model is to speak about it."""
         calls = self._calls.get(response_id)
         if calls is None:
             return []
         calls.open.discard(call_id)
+        calls.respond = calls.respond or respond
         return self._settle(response_id, calls)
 
     def want_last(self, params: ResponseCreateParams) -> list[ResponseCreate]:
@@ -149,7 +151,7 @@ class ResponseSequencer:
             return []
         del self._calls[response_id]
         # Who cancelled the response has the word now; the outputs are in the conversation for the next turn.
-        return self._next() if calls.status == "cancelled" else self.want()
+        return self.want() if calls.respond and calls.status != "cancelled" else self._next()
 
     def _refused(self, event: Error) -> list[ResponseCreate]:
         details = event.error

@@ -23,9 +23,9 @@ class ToolArguments(ValueError):
 
 
 def function_tool(
-    function: Callable[..., Any], *, name: str | None = None, description: str | None = None
+    function: Callable[..., Any], *, name: str | None = None, description: str | None = None, skip: int = 0
 ) -> FunctionTool:
-    """The definition of a tool that calls `function`.
+    """The definition of a tool that calls `function`; its first `skip` parameters are not the model's to give.
 
     Types may be str, int, float, bool, Literal, Enum, Optional, list, dict, TypedDict, dataclasses and structs; a parameter
     without a default is required. Descriptions come from the docstring's `Args:`. Raises ConfigError on a type that has no
@@ -36,7 +36,7 @@ def function_tool(
     properties: dict[str, Any] = {}
     required: list[str] = []
     definitions: dict[str, Any] = {}
-    for parameter in inspect.signature(function).parameters.values():
+    for parameter in list(inspect.signature(function).parameters.values())[skip:]:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         schema = _schema(hints.get(parameter.name, Any), function, parameter.name, definitions)
@@ -58,8 +58,10 @@ def function_tool(
     )
 
 
-def arguments_for(function: Callable[..., Any], definition: FunctionTool, arguments: str) -> dict[str, Any]:
-    """Keyword arguments for `function` out of the model's JSON, converted to its annotations.
+def arguments_for(
+    function: Callable[..., Any], definition: FunctionTool, arguments: str, *, skip: int = 0
+) -> dict[str, Any]:
+    """Keyword arguments for `function` out of the model's JSON, converted to its annotations; all but its first `skip`.
 
     A function with a single parameter that is not one of the tool's gets them all as a dict. Raises ToolArguments.
     """
@@ -69,7 +71,7 @@ def arguments_for(function: Callable[..., Any], definition: FunctionTool, argume
         raise ToolArguments(f"the arguments are not valid JSON: {problem}") from None
     if not isinstance(given, dict):
         raise ToolArguments("the arguments are not a JSON object")
-    parameters = inspect.signature(function).parameters
+    parameters = dict(list(inspect.signature(function).parameters.items())[skip:])
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return given
     known = _properties(definition)
