@@ -7,12 +7,14 @@ import contextlib
 import json
 import random
 import re
+import socket
 import time
 from array import array
 from base64 import b64encode
 from collections import deque
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import websockets
 from msgspec import Struct
@@ -29,6 +31,7 @@ VOICED_SHARE = 0.01
 ANSWER_SECONDS = 5.0
 """A turn without an answer after that long is lost."""
 LISTEN_SECONDS = 2.5
+SLOW_BUFFER_BYTES = 32 * 1024
 CLIPS_FOLDER = Path(__file__).parents[1] / "tests" / "clips"
 CLIPS = {
     "hello": "hello",
@@ -65,6 +68,8 @@ class Plan(Struct):
     doing: Literal["nothing", "listen", "talk", "hour"] = "talk"
     interrupters: int = 0
     """Further callers, who ask for a long answer and talk over it."""
+    slow_bytes_s: int | None = None
+    """How fast the callers read; None for as fast as they can."""
     core: int | None = None
 
 
@@ -122,6 +127,16 @@ class Clip:
         self.ms = len(sound) // BYTES_PER_MS
 
 
+def _slow_socket(url: str) -> socket.socket:
+    """One that takes little ahead of its reader, as the end of a slow line does."""
+    address = urlsplit(url)
+    connected = socket.socket()
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SLOW_BUFFER_BYTES)
+    connected.connect((address.hostname, address.port))
+    connected.setblocking(False)
+    return connected
+
+
 class Frame:
     """Some sound and the event that sends it; a short one is filled up with silence."""
 
@@ -162,7 +177,10 @@ class Caller:
 
     async def run(self, ready: asyncio.Event, go: asyncio.Event, stop: asyncio.Event) -> None:
         """Connect, say so, and talk from `go` until `stop`."""
-        async with websockets.connect(self._plan.url, max_size=None, compression=None) as self._socket:
+        options: dict[str, Any] = {"max_size": None, "compression": None}
+        if self._plan.slow_bytes_s:
+            options |= {"sock": _slow_socket(self._plan.url), "max_queue": 1}
+        async with websockets.connect(self._plan.url, **options) as self._socket:
             await self._configure()
             ready.set()
             await go.wait()
@@ -185,7 +203,7 @@ class Caller:
     async def _configure(self) -> None:
         detection = {"type": "server_vad", "silence_duration_ms": self._plan.silence_ms}
         listening = {"turn_detection": detection, "transcription": {"model": "embedded", "language": "en"}}
-        session = {"type": "realtime", "audio": {"input": listening}, "tools": [TOOL]}
+        session = {"type": "realtime", "audio": {"input": listening}, "tools": [TOOL], **self._wishes()}
         await self._socket.send(json.dumps({"type": "session.update", "session": session}))
         while (event := json.loads(await self._socket.recv()))["type"] != "session.updated":
             if event["type"] == "error":
@@ -206,6 +224,10 @@ class Caller:
             if is_end and self._turn:
                 self._turn.spoke_at = sent
             due += FRAME_MS / 1000
+
+    def _wishes(self) -> dict[str, Any]:
+        """What else the session should be."""
+        return {}
 
     def _note(self, frame: Frame) -> None:
         """A frame is about to be sent."""
@@ -228,8 +250,13 @@ class Caller:
             await asyncio.sleep(max(0, over) + self._chance.uniform(0.3, 1.0))
 
     async def _read(self) -> None:
+        due = time.monotonic()
         async for frame in self._socket:
             now = time.monotonic()
+            if self._plan.slow_bytes_s:
+                due = max(due, now) + len(frame) / self._plan.slow_bytes_s
+                await asyncio.sleep(due - now)
+                now = time.monotonic()
             event = json.loads(frame)
             self._saw(event, now)
             match event["type"]:
@@ -281,6 +308,11 @@ class Caller:
 
 class Marathon(Caller):
     """Talks as fast as it is answered: audio time runs, the clock does not count. Says each minute of audio."""
+
+    def _wishes(self) -> dict[str, Any]:
+        # A short context: an hour of tokens within minutes would meet the rate limit.
+        limits = {"post_instructions": 4_000}
+        return {"truncation": {"type": "retention_ratio", "retention_ratio": 0.8, "token_limits": limits}}
 
     async def _act(self, stop: asyncio.Event) -> None:
         sent_ms, minute = 0, 0

@@ -98,7 +98,7 @@ class Host:
             _expect(lines, b"end")
             after, busy_after = self._cpu(), processes.core_seconds(self._where.server)
             took = time.monotonic() - begin
-            result = msgspec.json.decode(next(lines), type=Result)
+            result = told(lines)
         used = {pid: (after[pid] - before.get(pid, 0)) / took for pid in after}
         own = used.pop(self.pid)
         others = (busy_after - busy) / took - own - sum(used.values())
@@ -143,8 +143,17 @@ def generating(plan: Plan) -> Iterator[Iterator[bytes]]:
         try:
             yield iter(generator.stdout.readline, b"")
         finally:
-            if generator.poll() is None:
-                generator.terminate()
+            generator.terminate()  # nothing happens where it has ended
+            if generator.wait() not in (0, -signal.SIGTERM):
+                print(f"the callers ended with status {generator.returncode}")
+
+
+def told(lines: Iterator[bytes]) -> Result:
+    """What the callers saw."""
+    line = next(lines, b"")
+    if not line.endswith(b"\n"):
+        raise SystemExit(f"bench: the callers ended before they had told what they saw ({len(line)} bytes)")
+    return msgspec.json.decode(line, type=Result)
 
 
 def _expect(lines: Iterator[bytes], word: bytes) -> None:

@@ -25,6 +25,8 @@ from duologue.server.weighed import WeighedQueue
 from duologue.transports.base import BinaryFrame, EventTransport
 
 OUTBOX_FRAMES = 512
+VOICE_AHEAD_BYTES = 128 * 1024
+"""Two seconds of speech may wait for a client that is behind: more would already be said, and could not be stopped."""
 HANGUP_SECONDS = 5.0
 """How long a close may wait for a client that does not read."""
 
@@ -52,6 +54,11 @@ class Connection:
         self._taken = 0
         self._hushed: set[str] = set()
         """Responses whose sound need not be sent any more, as far as it still waits."""
+
+    @property
+    def _behind(self) -> bool:
+        weight = min(self._limits.outbox_bytes // 2, VOICE_AHEAD_BYTES)
+        return self._outbox.qsize() > OUTBOX_FRAMES // 2 or self._outbox.weight > weight
 
     @property
     def waiting_bytes(self) -> int:
@@ -98,7 +105,7 @@ class Connection:
             self._taken += 1
             if self._outbox.empty():
                 self._hushed.clear()
-            if self._outbox.at_most_half:
+            if not self._behind:
                 self._has_room.set()
 
     def hush(self, response_id: str) -> None:
@@ -107,7 +114,7 @@ class Connection:
             self._hushed.add(response_id)
 
     async def room(self) -> None:
-        """Wait while more than half of the outbox is taken. Raises TransportClosed where the client takes nothing.
+        """Wait while the client is behind by a few seconds of speech. Raises TransportClosed where the client takes nothing.
 
         For those who can wait, model and voice: the rest is for what must not, and an interruption gets through.
         """
@@ -137,7 +144,7 @@ class Connection:
                 await asyncio.wait_for(self._outbox.put(frame), self._limits.slow_reader_s)
             except TimeoutError:
                 raise _too_slow() from None
-        if not self._outbox.at_most_half:
+        if self._behind:
             self._has_room.clear()
 
     async def close(self, code: int, reason: str) -> None:

@@ -15,18 +15,12 @@ class WeighedQueue(asyncio.Queue[T]):
     def __init__(self, *, items: int, weight: int, weigh: Callable[[T], int]) -> None:
         super().__init__(items)
         self._limit = weight
-        self._items = items
         self._weigh = weigh
         self.weight = 0
 
     def full(self) -> bool:
         """True if `put` would wait."""
         return super().full() or self.weight >= self._limit
-
-    @property
-    def at_most_half(self) -> bool:
-        """True if half of its room is left."""
-        return self.qsize() <= self._items // 2 and self.weight <= self._limit // 2
 
     def _put(self, item: T) -> None:
         self.weight += self._weigh(item)
