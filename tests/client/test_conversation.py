@@ -53,6 +53,25 @@ def test_a_spoken_answer_grows_and_is_completed_once() -> None:
     assert (kinds.count("appended"), kinds.count("completed")) == (2, 1)
 
 
+def test_old_sound_is_let_go_and_its_words_stay() -> None:
+    talk = RealtimeConversation(keep_audio_bytes=1_000)
+    for number in range(50):
+        at = {**AT, "item_id": f"a{number}"}
+        talk.apply(added(assistant(f"a{number}")))
+        talk.apply(ev.ResponseOutputAudioTranscriptDelta(**at, delta=f"answer {number}"))
+        talk.apply(ev.ResponseOutputAudioDelta(**at, delta=bytes(100)))
+        kept = sum(len(item.formatted.audio) for item in talk.items)
+        assert kept <= 1_000
+    assert kept >= 700
+    first, last = talk.items[0], talk.items[-1]
+    assert (first.formatted.audio, first.formatted.transcript, first.parts()[0].heard) == (b"", "answer 0", "answer 0")
+    assert len(last.formatted.audio) == 100
+    talk.apply(ev.ConversationItemTruncated(item_id="a0", content_index=0, audio_end_ms=1))
+    assert first.formatted.audio == b""
+    talk.apply(ev.ResponseOutputAudioDelta(**{**AT, "item_id": "a49"}, delta=bytes(5_000)))
+    assert len(last.formatted.audio) == 5_100, "what is being said is never let go"
+
+
 def test_early_transcripts_and_sound_wait_for_their_item() -> None:
     talk = RealtimeConversation()
     talk.apply(ev.InputAudioTranscriptionCompleted(item_id="u", content_index=0, transcript="what is up"))

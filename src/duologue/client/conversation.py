@@ -21,6 +21,8 @@ from duologue.protocol.session import AnySession, PcmFormat
 
 Happening = Literal["appended", "updated", "completed", "deleted"]
 _DRAFTS = 256
+KEEP_AUDIO_BYTES = 64 * 1024 * 1024
+"""Some 23 minutes of PCM16 at 24 kHz, both sides together."""
 
 
 class Delta(Struct, frozen=True, kw_only=True, gc=False):
@@ -41,9 +43,14 @@ class Update(Struct, frozen=True):
 
 
 class RealtimeConversation:
-    """Feed it with `apply(event)` (`process_event`), and with `queue_input_audio` to have the user's speech in the items."""
+    """Feed it with `apply(event)` (`process_event`), and with `queue_input_audio` to have the user's speech in the items.
 
-    def __init__(self) -> None:
+    Of the sound about the newest `keep_audio_bytes` are kept; items keep their words.
+    """
+
+    def __init__(self, keep_audio_bytes: int = KEEP_AUDIO_BYTES) -> None:
+        self.keep_audio_bytes = keep_audio_bytes
+        self._audio_bytes = 0
         self.input = InputSpeech()
         self.output_bytes_per_ms = BYTES_PER_MS
         self._placed: dict[str, ConversationItem] = {}
@@ -82,7 +89,7 @@ class RealtimeConversation:
         """Forget everything but the formats of the sound."""
         output = self.output_bytes_per_ms
         self.restart_input()
-        fresh = RealtimeConversation()
+        fresh = RealtimeConversation(self.keep_audio_bytes)
         fresh.input, fresh.output_bytes_per_ms = self.input, output
         self.__dict__ = fresh.__dict__
 
@@ -127,6 +134,7 @@ class RealtimeConversation:
                 if item.cut_ms is not None:
                     return []
                 item.part(index).add_audio(audio)
+                self._count(len(audio))
                 return [Update("updated", item, Delta(audio=audio))]
             case ev.ResponseOutputAudioTranscriptDelta(item_id=item_id, content_index=index, delta=words):
                 return self._words(item_id, index, words, "transcript")
@@ -214,6 +222,7 @@ class RealtimeConversation:
                 item.spoken = True
                 if speech := self.input.committed(item_id):
                     item.part(0).set_audio(speech)
+                    self._count(len(speech))
                     return [Update("updated", item)] if item.placed else []
             case ev.SessionCreated(session=session) | ev.SessionUpdated(session=session):
                 self._formats(session)
@@ -243,6 +252,20 @@ class RealtimeConversation:
             self.input.bytes_per_ms = _bytes_per_ms(session.audio.input.format)
         if session.audio.output is not UNSET and session.audio.output.format is not UNSET:
             self.output_bytes_per_ms = _bytes_per_ms(session.audio.output.format)
+
+    def _count(self, size_bytes: int) -> None:
+        """More sound is kept: where it is too much, the oldest goes, down to three quarters, so that this is rare."""
+        self._audio_bytes += size_bytes
+        if self._audio_bytes <= self.keep_audio_bytes:
+            return
+        # Deleted, cut and retrieved items were not counted.
+        self._audio_bytes = sum(part.kept_bytes for item in self.items for part in item.parts())
+        for item in self.items[:-1]:
+            if self._audio_bytes <= self.keep_audio_bytes * 3 // 4:
+                return
+            for part in item.parts():
+                self._audio_bytes -= part.kept_bytes
+                part.forget_audio()
 
     # Placing items
 

@@ -13,7 +13,7 @@ from msgspec import UNSET
 
 from duologue.client import payloads
 from duologue.client.api import ApiKey, Opener, RealtimeAPI
-from duologue.client.conversation import RealtimeConversation, Update
+from duologue.client.conversation import KEEP_AUDIO_BYTES, RealtimeConversation, Update
 from duologue.client.emitter import Emitter
 from duologue.client.endpoint import ConnectionOptions
 from duologue.client.items import ConversationItem
@@ -74,6 +74,8 @@ class ClientCore(Emitter):
         """What the model is told to say when the budget is spent; None: nothing."""
         self.prices: PriceTable | None = None
         """The prices of the next conversation (`dialogue.cost.parse_prices`); None: those of the package."""
+        self.keep_audio_bytes = KEEP_AUDIO_BYTES
+        """How much sound the next conversation keeps in its items."""
         self._policy = None
         if reconnect and (transport is None or callable(transport)):
             self._policy = reconnect if isinstance(reconnect, ReconnectPolicy) else ReconnectPolicy()
@@ -93,7 +95,7 @@ class ClientCore(Emitter):
 
     def _begin(self) -> None:
         """Everything that belongs to one conversation."""
-        self.conversation = RealtimeConversation()
+        self.conversation = RealtimeConversation(self.keep_audio_bytes)
         self.playback = PlaybackLedger()
         self.session: AnySession | None = None
         self._turns = Turns(self._toolbox, self._send, self._failed, self.realtime.new_id)

@@ -47,7 +47,17 @@ class Part:
         """Forget the sound after so many bytes."""
         if self.audio_bytes > keep_bytes:
             self.said_bytes = max(self.said_bytes, self.audio_bytes)
-            self.set_audio(self.audio[: max(0, keep_bytes)])
+            kept = self.audio[: max(0, keep_bytes)]
+            self._audio, self.audio_bytes = [kept], max(0, keep_bytes)
+
+    @property
+    def kept_bytes(self) -> int:
+        """Of the sound that is still here."""
+        return sum(map(len, self._audio))
+
+    def forget_audio(self) -> None:
+        """Let go of the sound; its length and words stay known."""
+        self._audio = []
 
     @property
     def heard(self) -> str:

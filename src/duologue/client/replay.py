@@ -83,7 +83,7 @@ def _content(role: str | None, part: Part) -> InputText | InputAudio | InputImag
         return OutputText(text=words) if words else None
     if words:
         return InputText(text=words)
-    return InputAudio(audio=part.audio) if part.audio_bytes and role != "system" else None
+    return InputAudio(audio=part.audio) if part.audio and role != "system" else None
 
 
 class Confirmations:

@@ -28,6 +28,8 @@ from duologue.protocol.session import RealtimeSession
 _FAREWELL = "Say in one short sentence that the budget for this call is used up, and say goodbye."
 _FAREWELL_MARK = {"purpose": "farewell"}
 ANSWER_SECONDS = 15.0
+KEEP_AUDIO_BYTES = 256 * 1024 * 1024
+"""Every item can be heard again: an hour of both sides."""
 _HARMLESS = frozenset(("response_cancel_not_active", "conversation_already_has_active_response"))
 """Races that the protocol allows and nobody needs to act upon; they stay visible among the events."""
 
@@ -111,6 +113,7 @@ class Line:
                 reconnect=False,
             )
         self._client = client
+        client.keep_audio_bytes = KEEP_AUDIO_BYTES
         client.realtime.on("server.*", self._on_event)
         client.realtime.on("close", self._on_close)
         client.add_tool(GET_WEATHER, self._tools.get_weather)
