@@ -1,4 +1,4 @@
-"""`make bench` runs every part; `make bench ARGS=client` (server, memory, interruptions, page, turns, webrtc) one of them."""
+"""`make bench` runs every part; `make bench ARGS=client` (library, server, memory, …) one of them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import datetime
 import os
 import platform
 
-from bench import client, interruptions, memory, page, server, turns, webrtc
+from bench import client, interruptions, library, memory, page, server, turns, webrtc
 from bench.tables import DOC, Sheet
 
 PARTS = {
     "client": client.run,
+    "library": library.run,
     "server": server.run,
     "memory": memory.run,
     "interruptions": interruptions.run,

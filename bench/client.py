@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator
 from functools import partial
 from statistics import median
 from typing import Any
 
+import numpy
 from openai.resources.realtime.realtime import AsyncRealtimeConnection
 
 from bench.tables import Sheet, interleaved
@@ -64,14 +66,14 @@ async def _measure(sheet: Sheet, rounds: int, calls: int) -> None:
     def ours_delta() -> None:
         event = decode_server_event(delta)
         assert isinstance(event, ResponseOutputAudioDelta)
-        assert len(event.delta) == len(AUDIO)
+        assert len(numpy.frombuffer(event.delta, "<i2")) == len(AUDIO) // 2
 
     def theirs_delta() -> None:
         event: Any = sdk.parse_event(delta)
-        assert len(b64decode(event.delta)) == len(AUDIO)
+        assert len(numpy.frombuffer(b64decode(event.delta), "<i2")) == len(AUDIO) // 2
 
     costs = interleaved({"ours": ours_delta, "theirs": theirs_delta}, rounds=rounds, calls=calls)
-    rows: list[list[object]] = [_row("audio delta to bytes", costs)]
+    rows: list[list[object]] = [_row("audio delta to numpy", costs)]
     small = {"ours": lambda: _ignore(decode_server_event(words)), "theirs": lambda: _ignore(sdk.parse_event(words))}
     rows.append(_row("transcript delta", interleaved(small, rounds=rounds, calls=calls)))
     rows.append(_row("append of 100 ms", await _appends(sdk, rounds, calls)))
@@ -105,6 +107,22 @@ async def _appends(sdk: AsyncRealtimeConnection, rounds: int, calls: int) -> dic
             rounds=rounds,
             calls=calls,
         )
+
+
+async def appending(minute: int, what: str, *, calls: int) -> float:
+    """CPU µs of an append, or of an audio delta, in a turn that has lasted for so many minutes."""
+    delta = encode(ResponseOutputAudioDelta(event_id="event_1", delta=AUDIO, **WHERE))
+    async with RealtimeClient(transport=_Transport()) as client:
+        for _ in range(minute * 600):
+            await client.append_input_audio(AUDIO)
+            client.conversation.apply(decode_server_event(delta))
+        begin = time.process_time_ns()
+        for _ in range(calls):
+            if what == "append":
+                await client.append_input_audio(AUDIO)
+            else:
+                client.conversation.apply(decode_server_event(delta))
+        return (time.process_time_ns() - begin) / calls / 1000
 
 
 def _reducer(delta: bytes, rounds: int, calls: int) -> float:
