@@ -176,3 +176,14 @@ def test_no_orphan_outlives_a_killed_parent() -> None:
     parent.wait()
     parent.stdout.close()
     asyncio.run(gone(child))
+
+
+def test_how_a_child_ended_is_told_truly(caplog: pytest.LogCaptureFixture) -> None:
+    async def check() -> None:
+        for _ in range(20):
+            async with echo() as worker:
+                with pytest.raises(EngineError, match="exit status 3"):
+                    await ask(worker, b"exit")
+
+    asyncio.run(check())
+    assert not caplog.records

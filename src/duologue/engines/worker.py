@@ -17,6 +17,7 @@ from duologue.errors import EngineError
 
 _START_SECONDS = 30
 _CLOSE_SECONDS = 1
+_LINGER_SECONDS = 0.5
 _MAX_UNSENT_BYTES = 8 * 1024 * 1024
 _MAX_ANSWERS = 4_096
 _PIECE_BYTES = 65_536
@@ -186,9 +187,7 @@ class Worker:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await self._tell_all(process, ready)
+            await self._tell_all(await _ended(process), ready)
 
     def _deliver(self, frame: Frame) -> None:
         call = self._calls.get(frame.call)
@@ -203,8 +202,7 @@ class Worker:
             return
         call.answers.put_nowait(frame)
 
-    async def _tell_all(self, process: Process, ready: asyncio.Future[None]) -> None:
-        status = await process.wait()
+    async def _tell_all(self, status: int, ready: asyncio.Future[None]) -> None:
         if self._complaints:
             await asyncio.wait([self._complaints], timeout=0.2)
         words = f": {self._last_words}" if self._last_words else ""
@@ -243,6 +241,19 @@ class Worker:
         complaints.cancel()
         await asyncio.wait([complaints])
         self._process = self._reader = self._complaints = None
+
+
+async def _ended(process: Process) -> int:
+    """The exit status of a child that talks no more; it is killed where it lingers."""
+    try:
+        async with asyncio.timeout(_LINGER_SECONDS):
+            # Not killed at once: Popen looks for the status before it sends a signal, and so takes it from asyncio, which
+            # then reports 255 for any end, with a warning.
+            return await process.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        return await process.wait()
 
 
 def _how(status: int) -> str:
