@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 
 import pytest
 from hypothesis import given
@@ -54,3 +55,15 @@ def test_mono_averages() -> None:
         pcm16.mono(b"\0\0", 2)
     with pytest.raises(ValueError, match="channel"):
         pcm16.mono(b"", 0)
+
+
+def test_sound_in_any_shape_becomes_bytes() -> None:
+    numpy = pytest.importorskip("numpy")
+    for audio in (numpy.array([2, 1], dtype="int16")[::-1], array("h", [1, 2]), bytearray(b"\1\0\2\0")):
+        assert pcm16.as_bytes(audio) == pcm16.sound_bytes(audio) == b"\1\0\2\0"
+    assert pcm16.sound_bytes(memoryview(b"abc")) == b"abc"
+    with pytest.raises(ValueError, match="even"):
+        pcm16.as_bytes(memoryview(b"abc"))
+    for audio in (numpy.zeros(2, dtype="float32"), "text", None):
+        with pytest.raises(TypeError, match="sound is bytes or 16-bit samples"):
+            pcm16.sound_bytes(audio)

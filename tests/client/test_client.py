@@ -175,6 +175,8 @@ def test_manual_turns_commit_pending_sound_and_odd_bytes_raise() -> None:
         await client.append_input_audio(array.array("h", [1, -1]))
         assert base64.b64decode((await server.take("input_audio_buffer.append"))["audio"]) == b"\1\0\xff\xff"
         with pytest.raises(ValueError, match="half a sample"):
+            await client.send_user_message_content([{"type": "input_audio", "audio": b"odd"}])
+        with pytest.raises(ValueError, match="half a sample"):
             await client.append_input_audio(b"123")
         with pytest.raises(TypeError):
             await client.append_input_audio(array.array("f", [0.5]))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -24,7 +25,9 @@ def against(
     asyncio.run(asyncio.wait_for(run(), 20))
 
 
-def test_frames_travel_as_text_and_the_key_as_a_header() -> None:
+def test_frames_travel_as_text_and_the_key_as_a_header(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    logging.getLogger("websockets.server").setLevel("INFO")
     heads: list[Any] = []
 
     async def peer(socket: ServerConnection) -> None:
@@ -50,6 +53,7 @@ def test_frames_travel_as_text_and_the_key_as_a_header() -> None:
             await transport.send(b"late")
 
     against(peer, story)
+    assert KEY not in caplog.text
 
 
 def test_the_peers_close_code_and_reason_arrive() -> None:

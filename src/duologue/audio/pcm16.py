@@ -30,8 +30,14 @@ def as_bytes(audio: Any) -> bytes:
 
     Raises TypeError for other items than bytes or 16-bit samples, and ValueError on an odd number of bytes.
     """
+    data = sound_bytes(audio)
+    _check(data)
+    return data
+
+
+def sound_bytes(audio: Any) -> bytes:
+    """As `as_bytes`, for sound that may be G.711 with its one byte a sample: any number of bytes. Raises TypeError."""
     if isinstance(audio, bytes):
-        _check(audio)
         return audio
     try:
         view = memoryview(audio)
@@ -39,9 +45,7 @@ def as_bytes(audio: Any) -> bytes:
         raise TypeError(f"sound is bytes or 16-bit samples, not {type(audio).__name__}") from None
     if view.format not in ("h", "<h", "b", "B", "c"):
         raise TypeError(f"sound is bytes or 16-bit samples, not items of format {view.format!r}")
-    data = view.tobytes()
-    _check(data)
-    return data
+    return view.tobytes()
 
 
 def pack(values: Iterable[int]) -> bytes:

@@ -9,15 +9,16 @@ from typing import Any, TypeVar, overload
 import pybase64
 from msgspec import UNSET
 
+from duologue.audio.pcm16 import sound_bytes
 from duologue.client.core import ClientCore, Sound
 from duologue.client.items import ConversationItem
-from duologue.client.payloads import content_part, pcm_bytes
+from duologue.client.payloads import content_part
 from duologue.client.settings import response_of
 from duologue.client.toolbox import TIMEOUT_S
 from duologue.errors import ConfigError, TransportClosed
 from duologue.protocol import client_events as ce
 from duologue.protocol import server_events as ev
-from duologue.protocol.items import FunctionCall, Item, Message
+from duologue.protocol.items import FunctionCall, InputAudio, Item, Message
 from duologue.protocol.session import FunctionTool
 
 _APPEND = b'{"type":"input_audio_buffer.append","audio":"'
@@ -103,9 +104,7 @@ class RealtimeClient(ClientCore):
         self._toolbox.remove(name)
         self._offer_tools()
 
-    async def answer_call(
-        self, response_id: str, call: FunctionCall, output: str, *, respond: bool = True
-    ) -> None:
+    async def answer_call(self, response_id: str, call: FunctionCall, output: str, *, respond: bool = True) -> None:
         """Answer a call that `take_call` took. When all calls of its response are answered, one response is asked for;
         none where all of them were answered with `respond=False`. A second answer to a call does nothing."""
         await self._turns.answer(response_id, call, output, respond=respond)
@@ -120,9 +119,14 @@ class RealtimeClient(ClientCore):
         self, content: str | Sequence[Mapping[str, Any]], *, respond: bool = True
     ) -> None:
         """Say something as the user: text, or parts `{"type": "input_text", "text": …}`, `{"type": "input_audio", "audio":
-        bytes or base64}`, `{"type": "input_image", "image_url": …}`; asks for a response. Raises ConfigError."""
-        parts = [{"type": "input_text", "text": content}] if isinstance(content, str) else content
-        item = Message(role="user", content=tuple(content_part(part) for part in parts))
+        bytes or base64}`, `{"type": "input_image", "image_url": …}`; asks for a response. Raises ConfigError, and
+        ValueError on half a sample."""
+        given = [{"type": "input_text", "text": content}] if isinstance(content, str) else content
+        parts = tuple(content_part(part) for part in given)
+        for part in parts:
+            if isinstance(part, InputAudio) and isinstance(part.audio, bytes):
+                self._check_samples(part.audio)
+        item = Message(role="user", content=parts)
         await self.create_item(item)
         if respond:
             await self.create_response()
@@ -139,12 +143,10 @@ class RealtimeClient(ClientCore):
 
         Cancelling it leaves the piece sent whole or not at all.
         """
-        piece = audio if isinstance(audio, bytes) else pcm_bytes(audio)
+        piece = sound_bytes(audio)
         if not piece:
             return
-        speech = self.conversation.input
-        if len(piece) & 1 and speech.bytes_per_ms != 8:
-            raise ValueError(f"{len(piece)} bytes hold half a sample: PCM16 has two bytes each")
+        self._check_samples(piece)
         if self._lasting.hold(piece):
             return
         if self._tools_changed:
@@ -160,6 +162,10 @@ class RealtimeClient(ClientCore):
             # Where another connection will come it gets the piece, which counts as said.
             if not self._lasting.will_return:
                 raise
+
+    def _check_samples(self, sound: bytes) -> None:
+        if len(sound) & 1 and self.conversation.input.bytes_per_ms != 8:
+            raise ValueError(f"{len(sound)} bytes hold half a sample: PCM16 has two bytes each")
 
     async def commit_input_audio(self) -> None:
         """Make an item of the sound sent so far; asks for no response."""
@@ -219,6 +225,10 @@ class RealtimeClient(ClientCore):
                 self._apply(cut_here)
                 continue
             await self._send(ce.ConversationItemTruncate(item_id=item, content_index=part, audio_end_ms=end_ms))
+
+    async def send_event(self, event: ce.ClientEvent) -> None:
+        """Send any client event; waits while the connection is being restored. Raises NotConnected, TransportClosed."""
+        await self._send(event)
 
     async def delete_item(self, item_id: str) -> None:
         """Remove an item from the conversation; it leaves when the server confirms."""

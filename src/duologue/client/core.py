@@ -321,9 +321,9 @@ class ClientCore(Emitter):
             self.emit("realtime.event", note)
         self._events.append(event)
         self._moved.set()
-        if self.hold_sound is not None and isinstance(event, Sound):
-            if event.response_id in self._turns.cancelled or self.hold_sound(event):
-                return
+        hold, stopped = self.hold_sound, self._turns.cancelled
+        if hold is not None and isinstance(event, Sound) and (event.response_id in stopped or hold(event)):
+            return
         self._accept(event)
 
     def _accept(self, event: ev.ServerEvent | UnknownEvent) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pybase64
 from msgspec import Struct
 
+from duologue.audio.pcm16 import sound_bytes
 from duologue.client.grades import Grade, grade_of, grade_of_exception
 from duologue.client.replay import Lost
 from duologue.dialogue.cost import Cost, Totals
@@ -97,7 +98,7 @@ def content_part(part: Mapping[str, Any]) -> InputText | InputAudio | InputImage
             return InputText(text=str(part.get("text", "")))
         case "input_audio" | "audio":
             audio = part.get("audio", b"")
-            return InputAudio(audio=_decoded(audio) if isinstance(audio, str) else pcm_bytes(audio))
+            return InputAudio(audio=_decoded(audio) if isinstance(audio, str) else sound_bytes(audio))
         case "input_image":
             return InputImage(image_url=str(part.get("image_url", "")))
         case kind:
@@ -109,11 +110,3 @@ def _decoded(text: str) -> bytes:
         return pybase64.b64decode(text)
     except ValueError as problem:
         raise ConfigError(f"the audio of a message is bytes or base64: {problem}") from None
-
-
-def pcm_bytes(audio: Any) -> bytes:
-    """Bytes of anything that holds int16 samples or bytes. Raises TypeError."""
-    view = memoryview(audio)
-    if view.format not in ("h", "<h", "b", "B", "c"):
-        raise TypeError(f"sound is bytes or 16-bit samples, not items of format {view.format!r}")
-    return view.tobytes()

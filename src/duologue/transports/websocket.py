@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
@@ -14,6 +15,9 @@ from websockets.typing import Subprotocol
 
 from duologue.errors import ConnectFailed, TransportClosed
 
+_log = logging.getLogger("duologue.websocket")
+# On its debug level `websockets` writes down the headers, and with them the key; `duologue.wire` shows what may be seen.
+_log.setLevel(logging.INFO)
 _PING_S = 20
 _BODY_SHOWN = 2000
 
@@ -100,6 +104,7 @@ async def connect(
             ping_interval=_PING_S,
             ping_timeout=_PING_S,
             close_timeout=2,
+            logger=_log,
         )
     except InvalidStatus as refusal:
         status = refusal.response.status_code
