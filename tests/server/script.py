@@ -12,7 +12,7 @@ from duologue.ids import CountingIds
 from duologue.protocol.dialect import client_event_to_beta
 from duologue.protocol.session import AnySession
 from duologue.server import inputs
-from duologue.server.commands import Command, Detect, JudgeTurn, OpenDetector, Send, StartModel
+from duologue.server.commands import Command, Detect, JudgeTurn, OpenDetector, ReportEstimate, Send, StartModel
 from duologue.server.config import default_session
 from duologue.server.dialects import Beta, Ga
 from duologue.server.rules import Rules
@@ -127,9 +127,9 @@ class Script:
 
 
 def lines(commands: list[Command]) -> list[str]:
-    """A command as one word, an event as its type."""
+    """A command as one word, an event as its type; without those that come with almost everything."""
     return [
         str(c.event.__struct_config__.tag) if isinstance(c, Send) else f"<{type(c).__name__}>"
         for c in commands
-        if not isinstance(c, Detect | OpenDetector)
+        if not isinstance(c, Detect | OpenDetector | ReportEstimate)
     ]

@@ -379,5 +379,6 @@ def test_the_log_has_one_line_a_session_and_speech_only_if_asked(
     (report,) = [line for line in lines if line["event"] == "session"]
     assert (report["model"], report["dialect"], report["turns"], report["responses"]) == ("other", "ga", 1, 1)
     assert report["ended"] == "peer: 1000"
+    assert report["estimated_output_tokens"] == report["output_tokens"] > 0  # its model does not count
     assert ("my secret" in caplog.text) is log_speech
     assert "sk-right" not in caplog.text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from script import SPEECH, Script, pcm
 
 from duologue.server import inputs
-from duologue.server.commands import OpenUtterance
+from duologue.server.commands import OpenUtterance, ReportEstimate
 
 CLIP = {"type": "message", "role": "user", "content": [{"type": "input_audio", "audio": pcm(300)}]}
 
@@ -82,3 +82,16 @@ def test_a_custom_voice_is_shown_by_its_name() -> None:
     s.client("response.create", response={"audio": {"output": {"voice": {"id": "voice_1"}}}})
     assert s.events()[-1]["response"]["audio"]["output"]["voice"] == "voice_1"
     assert s.requests()[0].voice.voice == "voice_1"
+
+
+def test_each_response_tells_what_of_its_usage_no_engine_counted() -> None:
+    s = Script(output_modalities=["text"])
+    for number, counted in ((1, {}), (2, {"input_tokens": 70, "output_tokens": 9})):
+        s.client("response.create")
+        s.give(inputs.ModelText(response_id=f"resp_{number}", text="four by four"))
+        s.give(inputs.ModelDone(response_id=f"resp_{number}", reason="stop", **counted))
+    usage = next(event for event in s.events() if event["type"] == "response.done")["response"]["usage"]
+    assert [command for command in s.commands if isinstance(command, ReportEstimate)] == [
+        ReportEstimate(input_tokens=usage["input_tokens"], output_tokens=3),
+        ReportEstimate(input_tokens=0, output_tokens=0),
+    ]

@@ -46,6 +46,7 @@ def test_a_session_in_numbers() -> None:
     tally.sent(wire.ResponseOutputAudioTranscriptDone(**PLACE, transcript="hello"), 2300)
     usage = Usage(total_tokens=7, input_tokens=5, output_tokens=2)
     tally.sent(wire.ResponseDone(response=Response(id="resp_1", status="completed", usage=usage)), 2400)
+    tally.estimated(5, 0)
     tally.sent(wire.InputAudioBufferSpeechStopped(audio_end_ms=5, item_id="item_2"), 3000)
     tally.sent(wire.InputAudioBufferCommitted(item_id="item_2"), 3000)
     tally.sent(wire.ResponseDone(response=Response(id="resp_2", status="failed")), 3100)
@@ -61,6 +62,8 @@ def test_a_session_in_numbers() -> None:
         responses=2,
         input_tokens=5,
         output_tokens=2,
+        estimated_input_tokens=5,
+        estimated_output_tokens=0,
         errors=1,
         ended="peer: 1000",
     )

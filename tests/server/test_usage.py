@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from duologue.protocol.items import InputAudio, InputImage, InputText, Item, Message, OutputAudio
+from duologue.server.commands import ReportEstimate
 from duologue.server.inputs import ModelDone
-from duologue.server.usage import add, count_output, item_tokens, settle
+from duologue.server.usage import add, count_output, estimate_in, item_tokens, settle
 
 HEARD = Message(id="a", role="user", content=(InputAudio(transcript="hello"),))
 TYPED = Message(id="b", role="user", content=(InputText(text="x" * 40),))
@@ -34,3 +35,15 @@ def test_the_sum_is_the_sum_of_its_parts_whoever_counts() -> None:
         assert details.text_tokens + details.audio_tokens + details.image_tokens == usage.input_tokens
     assert usage.input_tokens == 70
     assert usage.input_token_details.cached_tokens == 64
+
+
+def test_what_no_engine_counted_is_an_estimate() -> None:
+    read, said = item_tokens(TYPED, spoken_ms), count_output((SAID,), spoken_ms)
+    half = ModelDone(response_id="r", reason="stop", output_tokens=9)
+    whole = ModelDone(response_id="r", reason="stop", input_tokens=70, output_tokens=9)
+    parts = [estimate_in(settle(read, said, done), done) for done in (None, half, whole)]
+    assert parts == [
+        ReportEstimate(input_tokens=10, output_tokens=22),
+        ReportEstimate(input_tokens=10, output_tokens=0),
+        ReportEstimate(input_tokens=0, output_tokens=0),
+    ]

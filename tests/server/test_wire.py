@@ -1,4 +1,4 @@
-"""Whole turns over real sockets (duologue.server.runner): the sequence of events is compared, not sampled."""
+"""Whole turns over real sockets (duologue.server.runner, duologue.server.shell): sequences are compared, not sampled."""
 
 from __future__ import annotations
 

@@ -118,6 +118,13 @@ class ReportDropped(Struct, frozen=True, kw_only=True):
     item_ids: tuple[str, ...]
 
 
+class ReportEstimate(Struct, frozen=True, kw_only=True):
+    """Write down how many tokens of a response that has ended are estimates: no engine counted them."""
+
+    input_tokens: int
+    output_tokens: int
+
+
 class Hangup(Struct, frozen=True, kw_only=True):
     """Close the connection once everything sent before has left."""
 
@@ -142,5 +149,6 @@ Command = (
     | CallRemote
     | StopRemote
     | ReportDropped
+    | ReportEstimate
     | Hangup
 )

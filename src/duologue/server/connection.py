@@ -44,7 +44,7 @@ class Connection:
         self._transport = transport
         self._dialect = Beta() if dialect == "beta" else Ga()
         self._limits = limits
-        self._tally = tally
+        self.tally = tally
         self._clock = clock
         self._outbox: WeighedQueue[_Frame | Hangup] = WeighedQueue(
             items=OUTBOX_FRAMES, weight=limits.outbox_bytes, weigh=_size
@@ -91,7 +91,7 @@ class Connection:
                 param="audio",
                 event_id=None if event.event_id is UNSET else event.event_id,
             )
-        self._tally.received(event, self._clock())
+        self.tally.received(event, self._clock())
         return ClientSent(event=event)
 
     async def write(self) -> None:
@@ -127,7 +127,7 @@ class Connection:
 
     async def send(self, event: ServerEvent) -> None:
         """Queue one event; waits while the outbox is full. Raises TransportClosed once that takes too long."""
-        self._tally.sent(event, self._clock())
+        self.tally.sent(event, self._clock())
         voice_of = event.response_id if isinstance(event, ResponseOutputAudioDelta) else None
         for data in self._dialect.write(event):
             await self._queue(_Frame(data=data, voice_of=voice_of))

@@ -138,4 +138,6 @@ class Tick(Struct, frozen=True, kw_only=True):
 Remote = RemoteListed | RemoteAnswered
 ModelOutput = ModelText | ModelToolCall | VoiceAudio | VoiceMark | ModelDone | ModelFailed
 Transcribed = TranscriptGuess | TranscriptReady | TranscriptFailed
-Input = ClientSent | ClientErred | Heard | Played | SpeechFrames | TurnJudged | Transcribed | ModelOutput | Remote | Tick
+Input = (
+    ClientSent | ClientErred | Heard | Played | SpeechFrames | TurnJudged | Transcribed | ModelOutput | Remote | Tick
+)

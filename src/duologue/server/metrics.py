@@ -33,7 +33,7 @@ class Metrics(Meter):
         self._failures = Counter("duologue_engine_failures", "Failures by engine.", ("engine",), registry=registry)
         self._ended = Counter("duologue_sessions_ended", "Sessions that ended.", ("dialect",), registry=registry)
         self._refused = Counter("duologue_refusals", "Connections refused.", ("code",), registry=registry)
-        self._tokens = Counter("duologue_tokens", "Tokens of responses.", ("direction",), registry=registry)
+        self._tokens = Counter("duologue_tokens", "Tokens of responses.", ("direction", "counted"), registry=registry)
         self._first_audio = Histogram(
             "duologue_first_audio_seconds",
             "From the end of the user's turn to the first sound of the answer.",
@@ -80,9 +80,13 @@ class Metrics(Meter):
     def ended(self, report: SessionReport) -> None:
         """A session is over."""
         self._ended.labels(report.dialect).inc()
-        self._tokens.labels("input").inc(report.input_tokens)
-        self._tokens.labels("output").inc(report.output_tokens)
+        self._count("input", report.input_tokens, report.estimated_input_tokens)
+        self._count("output", report.output_tokens, report.estimated_output_tokens)
         session_log.info(_line("session", report))
+
+    def _count(self, direction: str, tokens: int, estimated: int) -> None:
+        self._tokens.labels(direction, "by_engine").inc(tokens - estimated)
+        self._tokens.labels(direction, "estimated").inc(estimated)
 
     def page(self, server: RealtimeServer) -> bytes:
         """Everything in Prometheus' text format."""

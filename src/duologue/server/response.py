@@ -25,7 +25,7 @@ from duologue.protocol.items import (
 )
 from duologue.protocol.responses import FailureDetails, InputTokens, Response, StatusDetails
 from duologue.protocol.session import AudioFormat
-from duologue.server.commands import CallRemote
+from duologue.server.commands import CallRemote, ReportEstimate
 from duologue.server.conversation import Conversation, check_cut
 from duologue.server.formats import Encoder
 from duologue.server.heard import Mark, words_heard
@@ -33,7 +33,7 @@ from duologue.server.input_buffer import BYTES_PER_MS
 from duologue.server.inputs import ModelDone
 from duologue.server.mcp import RemoteTool, arguments_of, ended, failure, new_call
 from duologue.server.sounds import Sound
-from duologue.server.usage import count_output, settle
+from duologue.server.usage import count_output, estimate_in, settle
 
 E = TypeVar("E", bound=wire.ServerEvent)
 
@@ -67,6 +67,8 @@ class ResponseMachine:
         self, response: Response, conversation: Conversation, new_id: IdSource, audio_format: AudioFormat
     ) -> None:
         self.response = response
+        self.estimate = ReportEstimate(input_tokens=0, output_tokens=0)
+        """Of the usage, once the response has ended."""
         self._conversation = conversation
         self._read = InputTokens()
         self._new_id = new_id
@@ -226,6 +228,7 @@ class ResponseMachine:
         said = count_output(self._output, lambda item: self._sounds_ms.get(str(item.id), 0))
         nothing_read = status == "cancelled" and not self._output
         usage = settle(InputTokens() if nothing_read else self._read, said, done)
+        self.estimate = estimate_in(usage, done)
         self.response = replace(
             self.response, status=status, status_details=details, output=tuple(self._output), usage=usage
         )

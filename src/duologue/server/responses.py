@@ -299,6 +299,7 @@ class Responses:
         running = self._running.pop(response_id)
         self._conversation.release(running.plan.own_items or ())
         self._out.send(last_events)
+        self._out.do(running.machine.estimate)
         if self._output is not None:
             self._output.ended(response_id)
         usage = running.machine.response.usage

@@ -25,6 +25,9 @@ class SessionReport(Struct, frozen=True, kw_only=True):
     responses: int
     input_tokens: int
     output_tokens: int
+    estimated_input_tokens: int
+    """Those of the above that no engine counted."""
+    estimated_output_tokens: int
     errors: int
     ended: str
 
@@ -81,6 +84,8 @@ class Tally:
         self._responses = 0
         self._input_tokens = 0
         self._output_tokens = 0
+        self._estimated_input_tokens = 0
+        self._estimated_output_tokens = 0
         self._errors = 0
         self._turn_ended_ms: int | None = None
 
@@ -128,6 +133,11 @@ class Tally:
             self._input_tokens += response.usage.input_tokens
             self._output_tokens += response.usage.output_tokens
 
+    def estimated(self, input_tokens: int, output_tokens: int) -> None:
+        """So many tokens of a response are estimates."""
+        self._estimated_input_tokens += input_tokens
+        self._estimated_output_tokens += output_tokens
+
     def end(self, why: str, now_ms: int) -> SessionReport:
         """Close the books."""
         report = SessionReport(
@@ -139,6 +149,8 @@ class Tally:
             responses=self._responses,
             input_tokens=self._input_tokens,
             output_tokens=self._output_tokens,
+            estimated_input_tokens=self._estimated_input_tokens,
+            estimated_output_tokens=self._estimated_output_tokens,
             errors=self._errors,
             ended=why,
         )

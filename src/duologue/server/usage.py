@@ -19,13 +19,12 @@ from duologue.protocol.items import (
     text_of,
 )
 from duologue.protocol.responses import CachedTokens, InputTokens, OutputTokens, Usage
+from duologue.server.commands import ReportEstimate
 from duologue.server.inputs import ModelDone
 
 USER_MS_PER_TOKEN = 100
 ASSISTANT_MS_PER_TOKEN = 50
 CHARACTERS_PER_TOKEN = 4
-
-
 IMAGE_TOKENS = {"low": 85}
 IMAGE_TOKENS_DEFAULT = 765
 
@@ -98,4 +97,12 @@ def settle(read: InputTokens, said: OutputTokens, done: ModelDone | None) -> Usa
         output_tokens=output_tokens,
         input_token_details=read,
         output_token_details=said,
+    )
+
+
+def estimate_in(usage: Usage, done: ModelDone | None) -> ReportEstimate:
+    """The part of a settled usage that no engine counted."""
+    return ReportEstimate(
+        input_tokens=usage.input_tokens if done is None or done.input_tokens is None else 0,
+        output_tokens=usage.output_tokens if done is None or done.output_tokens is None else 0,
     )
