@@ -238,3 +238,10 @@ def test_the_page_about_the_server_names_every_option_and_address() -> None:
     for route in app.routes:
         path = getattr(route, "path", "")
         assert path.removesuffix("/client_secrets") in text, path
+
+
+@pytest.mark.parametrize("secret", ["", "whsec_!"])
+def test_calls_are_not_announced_without_a_secret_to_sign_them(secret: str) -> None:
+    out = run("serve", "--port", "0", "--sip-webhook", "http://127.0.0.1:9/hook", DUOLOGUE_WEBHOOK_SECRET=secret)
+    assert out.returncode == 1
+    assert "DUOLOGUE_WEBHOOK_SECRET" in out.stderr

@@ -31,6 +31,7 @@ from duologue.server.admission import Door
 from duologue.server.http import create_app
 from duologue.server.limits import MAX_FRAME_BYTES
 from duologue.server.runner import Engines, RealtimeServer
+from duologue.server.sip import Webhook
 
 FRAME_BYTES = 48 * 32
 TIMEOUT_S = 20
@@ -188,11 +189,13 @@ def types(events: list[dict[str, Any]]) -> list[str]:
 
 
 @asynccontextmanager
-async def serving(server: RealtimeServer, door: Door | None = None) -> AsyncIterator[str]:
+async def serving(
+    server: RealtimeServer, door: Door | None = None, *, sip: Webhook | None = None
+) -> AsyncIterator[str]:
     """The server on a free loopback port; gives the address of its WebSocket. Without a door anybody gets in."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        create_app(server, door),
+        create_app(server, door, sip=sip),
         ws="websockets-sansio",
         ws_max_size=MAX_FRAME_BYTES,
         ws_per_message_deflate=False,

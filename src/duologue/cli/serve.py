@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 
 from duologue.access.origins import is_loopback
+from duologue.access.webhooks import sign
 from duologue.cli.engines import add_engine_arguments, make_engines
 from duologue.cli.serving import Address, run_app
 from duologue.errors import ConfigError
@@ -18,10 +19,12 @@ from duologue.server.limits import Limits
 from duologue.server.metrics import Metrics, session_log
 from duologue.server.reach import Reach, is_prefix
 from duologue.server.runner import RealtimeServer
+from duologue.server.sip import Webhook
 
 KEYS = "DUOLOGUE_API_KEYS"
 SIGNING_KEY = "DUOLOGUE_SIGNING_KEY"
 SHORTEST_SIGNING_KEY = 16
+WEBHOOK_SECRET = "DUOLOGUE_WEBHOOK_SECRET"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         help="with keys: sessions may connect remote MCP tools whose address begins so, beside public https; repeatable",
+    )
+    access.add_argument(
+        "--sip-webhook",
+        metavar="URL",
+        help=f"play the provider of telephone calls, and announce them there (secret: {WEBHOOK_SECRET})",
     )
     limits = parser.add_argument_group("limits")
     limits.add_argument(
@@ -90,7 +98,23 @@ def run(options: argparse.Namespace) -> int:
         await server.drain(grace_s)
 
     address = Address(host=options.host, port=options.port, certificate=options.tls_cert, key=options.tls_key)
-    return run_app(create_app(server, door), address, ready, drain)
+    return run_app(create_app(server, door, sip=make_webhook(options, os.environ)), address, ready, drain)
+
+
+def make_webhook(options: argparse.Namespace, environ: Mapping[str, str]) -> Webhook | None:
+    """Where telephone calls are announced; None where nobody wants them. Raises ConfigError."""
+    if not options.sip_webhook:
+        return None
+    secret = environ.get(WEBHOOK_SECRET, "")
+    try:
+        sign(b"", secret=secret or "-", webhook_id="", now_s=0)
+    except ValueError as problem:
+        raise ConfigError(f"{WEBHOOK_SECRET}: {problem}") from None
+    if not secret:
+        raise ConfigError(
+            f"--sip-webhook needs {WEBHOOK_SECRET} in the environment: the secret that announcements are signed with"
+        )
+    return Webhook(url=options.sip_webhook, secret=secret)
 
 
 def make_door(options: argparse.Namespace, environ: Mapping[str, str]) -> Door:

@@ -28,7 +28,9 @@ class Calls:
         self._server = server
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def answer(self, sdp: str, admitted: Admitted, dialect: Dialect, *, near: bool) -> tuple[str, str]:
+    async def answer(
+        self, sdp: str, admitted: Admitted, dialect: Dialect, *, near: bool, call_id: str | None = None
+    ) -> tuple[str, str]:
         """Take a call; gives its id and the SDP to answer with. `near`: the caller is on this machine.
 
         Raises ProtocolError where the offer cannot be used, and MissingExtra.
@@ -43,7 +45,7 @@ class Calls:
         except BaseException:
             await peer.close()
             raise
-        call = Call(id=random_id("rtc"), port=peer.port)
+        call = Call(id=call_id or random_id("rtc"), port=peer.port)
         begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         work = self._hold(_Fitting(peer), call, admitted, dialect, begun)
         task = asyncio.create_task(work, name=f"call-{call.id}")

@@ -27,6 +27,8 @@ from duologue.server.calls import Calls
 from duologue.server.metrics import CONTENT_TYPE, Metrics
 from duologue.server.rest import busy, guarded, refusal, session_routes
 from duologue.server.runner import RealtimeServer
+from duologue.server.sip import SipDesk, Webhook
+from duologue.server.sip_routes import sip_routes
 from duologue.server.webrtc import call_routes
 
 BUSY_CLOSE_CODE = 1013
@@ -43,11 +45,11 @@ CORS = Middleware(
 )
 
 
-def create_app(server: RealtimeServer, door: Door | None = None) -> Starlette:
+def create_app(server: RealtimeServer, door: Door | None = None, *, sip: Webhook | None = None) -> Starlette:
     """The app around a server; its lifespan starts and closes the engines.
 
     Without a door anybody is let in, and client secrets are valid as long as this app lives. Metrics are served where
-    the server's meter is a `Metrics`.
+    the server's meter is a `Metrics`. `sip`: telephone calls can be dialled here, and are announced there.
     """
     entrance = door or Door(signing_key=os.urandom(SIGNING_KEY_BYTES))
     if not entrance.default_model:
@@ -76,6 +78,7 @@ def create_app(server: RealtimeServer, door: Door | None = None) -> Starlette:
             WebSocketRoute("/v1/realtime/translations", translations),
             *session_routes(server, entrance),
             *call_routes(server, entrance, calls),
+            *(sip_routes(server, entrance, SipDesk(server, calls, sip, entrance.default_model)) if sip else ()),
             *_status_routes(server, entrance),
         ],
         middleware=[CORS],
