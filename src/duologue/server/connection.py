@@ -121,7 +121,8 @@ class Connection:
         while not self._has_room.is_set():
             taken = self._taken
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._has_room.wait(), self._limits.slow_reader_s)
+                async with asyncio.timeout(self._limits.slow_reader_s):  # `wait_for` may lose a cancellation (3.11)
+                    await self._has_room.wait()
             if not self._has_room.is_set() and self._taken == taken:
                 raise _too_slow()
 
@@ -141,7 +142,8 @@ class Connection:
             self._outbox.put_nowait(frame)
         except asyncio.QueueFull:
             try:
-                await asyncio.wait_for(self._outbox.put(frame), self._limits.slow_reader_s)
+                async with asyncio.timeout(self._limits.slow_reader_s):
+                    await self._outbox.put(frame)
             except TimeoutError:
                 raise _too_slow() from None
         if self._behind:

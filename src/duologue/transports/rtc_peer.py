@@ -20,10 +20,10 @@ from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationEr
 from aiortc.sdp import SessionDescription
 
 from duologue.errors import ProtocolError, TransportClosed
+from duologue.transports.call_address import IceServer
 from duologue.transports.rtc_channel import Channel
 from duologue.transports.rtc_media import adopt
 from duologue.transports.rtc_port import RtcPort
-from duologue.transports.webrtc import IceServer
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +159,8 @@ class Peer:
                     return TransportClosed(1006, f"no packet from the peer for {QUIET_S + GRACE_S:g} s", by="peer")
             self._changed.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), 1.0)
+                async with asyncio.timeout(1.0):
+                    await self._changed.wait()
         return self.channel.closed
 
     def _received_packets(self) -> int:
@@ -188,7 +189,8 @@ class Peer:
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Hang up, once the last events have arrived; a second call waits for the first."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.channel.drained(), FAREWELL_S)
+            async with asyncio.timeout(FAREWELL_S):
+                await self.channel.drained()
         self.channel.end(TransportClosed(code, reason, by="us"))
         self._changed.set()
         if self._life is None:
