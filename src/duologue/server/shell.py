@@ -234,7 +234,8 @@ class SessionShell:
         score = None
         try:
             words = await self._hearing.words_so_far(item_id, JUDGEMENT_S)
-            score = await asyncio.wait_for(self._engines.eot.score(audio, words), JUDGEMENT_S)
+            async with asyncio.timeout(JUDGEMENT_S):
+                score = await self._engines.eot.score(audio, words)
         except TimeoutError:
             log.debug("%s: not judged in time", item_id)
         except Exception:
