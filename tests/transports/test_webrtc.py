@@ -20,7 +20,7 @@ from duologue.errors import ConfigError, ConnectFailed, MissingExtra, ProtocolEr
 from duologue.transports import rtc_peer
 from duologue.transports.rtc_channel import UNREAD_BYTES
 from duologue.transports.rtc_peer import Peer
-from duologue.transports.webrtc import WebRtcTransport, calls_url, connect
+from duologue.transports.webrtc import IceServer, WebRtcTransport, calls_url, connect
 
 FRAME = b'{"type":"hello"}'
 
@@ -283,6 +283,15 @@ def test_failures_are_told_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "duologue.transports.rtc_peer")
     monkeypatch.setitem(sys.modules, "aiortc", None)
     asyncio.run(missing())
+
+
+def test_an_ice_server_that_is_none_is_named() -> None:
+    async def story() -> None:
+        server = IceServer(url="https://example.org")
+        with pytest.raises(ConfigError, match="ICE server"):
+            await connect("http://127.0.0.1:9/v1/realtime", api_key="ek_x", ice_servers=[server])
+
+    asyncio.run(story())
 
 
 def test_a_slow_answer_is_given_up() -> None:

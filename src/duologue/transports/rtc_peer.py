@@ -19,7 +19,7 @@ from aiortc import (
 from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
 from aiortc.sdp import SessionDescription
 
-from duologue.errors import ProtocolError, TransportClosed
+from duologue.errors import ConfigError, ProtocolError, TransportClosed
 from duologue.transports.call_address import IceServer
 from duologue.transports.rtc_channel import Channel
 from duologue.transports.rtc_media import adopt
@@ -43,6 +43,7 @@ class Peer:
 
     `offer` and `accept` on the calling side, `answer` on the other. `loopback`: offer this machine's own address too,
     which ICE leaves out otherwise: needed where there is no other, and of use only to callers on this machine.
+    Raises ConfigError for an ICE server that is none.
     """
 
     def __init__(self, *, ice_servers: Sequence[IceServer] = (), loopback: bool = False) -> None:
@@ -51,7 +52,10 @@ class Peer:
         self._loopback = loopback
         self.port = RtcPort()
         self.channel = Channel()
-        transceiver = self._pc.addTransceiver("audio", "sendrecv")
+        try:
+            transceiver = self._pc.addTransceiver("audio", "sendrecv")
+        except ValueError as problem:
+            raise ConfigError(f"an ICE server cannot be used: {problem}") from None
         self.sender, self.receiver = adopt(transceiver, self.port)
         opus = [c for c in RTCRtpSender.getCapabilities("audio").codecs if c.mimeType == "audio/opus"]
         transceiver.setCodecPreferences(opus)
