@@ -175,6 +175,33 @@ def test_what_waits_of_an_interrupted_answer_is_not_sent() -> None:
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("ticks", range(12))
+def test_who_waits_for_room_can_be_stopped_in_the_moment_there_is_some(ticks: int) -> None:
+    async def story() -> None:
+        ours, _ = memory_pair()
+        connection = Connection(ours, "ga", Limits(outbox_bytes=400), Tally("sess_1", "ga", Meter(), 0), monotonic_ms)
+        for _ in range(3):
+            await connection.send(delta("one"))
+
+        async def voice() -> None:
+            await connection.room()
+            await asyncio.Event().wait()
+
+        speaking = asyncio.create_task(voice(), name="voice")
+        await asyncio.sleep(0)
+        writing = asyncio.create_task(connection.write(), name="writer")
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        speaking.cancel()
+        done, _ = await asyncio.wait([speaking], timeout=10)
+        assert done
+        assert speaking.cancelled()
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+
+    asyncio.run(story())
+
+
 class Behind(Meter):
     """Tells when half of the outbox is full."""
 

@@ -152,7 +152,8 @@ class Connection:
     async def close(self, code: int, reason: str) -> None:
         """End the connection now, whatever still waits. A client that reads nothing is not told why."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._transport.close(code, reason), HANGUP_SECONDS)
+            async with asyncio.timeout(HANGUP_SECONDS):
+                await self._transport.close(code, reason)
 
 
 def _too_slow() -> TransportClosed:

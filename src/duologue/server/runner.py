@@ -182,7 +182,8 @@ class RealtimeServer:
         """Let the sessions that run come to their end, for `grace_s` seconds at most; then close them with 1001."""
         self.draining = True
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._empty.wait(), grace_s)
+            async with asyncio.timeout(grace_s):
+                await self._empty.wait()
         for shell in tuple(self._shells):
             shell.stop(TransportClosed(1001, "the server is shutting down", by="server"))
         await self._empty.wait()
