@@ -11,7 +11,6 @@ from soundcard import Sound
 from tones import find, sine, sweep, until, with_devices
 
 from duologue.audio import recorder as recorder_module
-from duologue.audio.line import DeviceEvent
 from duologue.audio.player import WavStreamPlayer
 from duologue.audio.recorder import WavRecorder
 from duologue.audio.wav import pack_wav, parse_wav
@@ -219,42 +218,3 @@ def test_nothing_is_imported_before_it_is_used() -> None:
     )
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
-
-
-def test_the_microphone_is_unplugged(sound: Sound) -> None:
-    async def scene(held: AsyncExitStack) -> None:
-        events: asyncio.Queue[DeviceEvent] = asyncio.Queue()
-        chunks: list[bytes] = []
-        recorder = await held.enter_async_context(WavRecorder(on_event=events.put_nowait))
-        await recorder.record(chunks.append, 960)
-        await until(lambda: len(chunks) > 5)
-        await asyncio.to_thread(sound.unplug)
-        lost = await events.get()
-        assert (lost.event, lost.kind) == ("lost", "input")
-        assert recorder.device is None
-        assert recorder.get_status() == "recording"
-        await asyncio.to_thread(sound.plug)
-        assert (await events.get()).event == "back"
-        count = len(chunks)
-        await until(lambda: len(chunks) > count + 5)
-
-    with_devices(scene)
-
-
-def test_unplugged_for_good(sound: Sound) -> None:
-    """Closing while there is nothing to close, and opening again when there is."""
-
-    async def scene(held: AsyncExitStack) -> None:
-        events: asyncio.Queue[DeviceEvent] = asyncio.Queue()
-        recorder = await held.enter_async_context(WavRecorder(on_event=events.put_nowait))
-        player = await held.enter_async_context(WavStreamPlayer(on_event=events.put_nowait))
-        player.add_16bit_pcm(sine(500, 60_000))
-        await asyncio.to_thread(sound.unplug)
-        assert {(await events.get()).kind, (await events.get()).kind} == {"input", "output"}
-        await recorder.end()
-        await player.close()
-        await asyncio.to_thread(sound.plug)
-        await recorder.begin()
-        assert recorder.get_status() == "paused"
-
-    with_devices(scene)
