@@ -49,6 +49,37 @@ def test_without_a_microphone_it_still_talks_with_who_types() -> None:
     assert "no input device" in ran.stdout or "microphone" in ran.stdout
 
 
+def test_pushed_to_talk_a_file_is_one_turn() -> None:
+    ran = talk("--input", str(CLIPS / "seven_times_eight.wav"), "--push-to-talk")
+    assert ran.returncode == 0, ran
+    assert "you    what is seven times eight" in ran.stdout
+    assert "note   1 answers" in ran.stdout
+
+
+def test_in_a_terminal_lines_are_answered_and_ctrl_d_ends_it() -> None:
+    pty = pytest.importorskip("pty")
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ.update(OPENAI_API_KEY="", TERM="xterm")
+        os.execv(sys.executable, COMMAND)
+    seen = b""
+    while b"Ctrl-C ends" not in seen:
+        seen += os.read(terminal, 4096)
+    os.write(terminal, b"What is six times seven?\n")
+    while b" tokens" not in seen:
+        seen += os.read(terminal, 4096)
+    os.write(terminal, b"\x04")
+    try:
+        while piece := os.read(terminal, 4096):
+            seen += piece
+    except OSError:
+        pass  # Linux: the other end is closed
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0, seen
+    assert b"42" in seen
+    assert b"1 answers" in seen
+
+
 def test_ctrl_c_ends_it_with_a_sum_and_leaves_nothing_behind() -> None:
     process = subprocess.Popen(
         [*COMMAND, "--say", "hello"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -70,6 +101,7 @@ def test_ctrl_c_ends_it_with_a_sum_and_leaves_nothing_behind() -> None:
         (["--upstream", "openai"], "OPENAI_API_KEY is not set"),
         (["--upstream", "ws://127.0.0.1:9"], "nothing listens there"),
         (["--input", "/no/such.wav"], "--input /no/such.wav cannot be used"),
+        (["--input", str(CLIPS / "stop.wav"), "--record", "/no/such/both.wav"], "/no/such/both.wav cannot be written"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(arguments: list[str], says: str) -> None:

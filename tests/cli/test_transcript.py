@@ -130,3 +130,12 @@ def test_speech_that_was_not_understood_is_told() -> None:
     failed = event(f"{kind}.failed", item_id="i", content_index=0, error={"message": "no recognizer"})
     lines = [line for each in (nothing, failed) for line in Transcript().apply(each, 0)]
     assert [line.text for line in lines] == ["(nothing was understood)", "(not transcribed: no recognizer)"]
+
+
+def test_a_turn_that_ends_with_a_key_is_asked_once() -> None:
+    talk = Transcript()
+    talk.asked(1_000)
+    talk.apply(event("input_audio_buffer.committed", item_id="item_1", previous_item_id=None), 1_010)
+    talk.apply(words("Yes."), 1_400)
+    assert talk.apply(done(), 1_500)[0].aside.startswith("0.40 s")
+    assert not talk.busy

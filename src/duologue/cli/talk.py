@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib.util
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +15,9 @@ from duologue.audio.line import DeviceEvent
 from duologue.audio.open import open_port
 from duologue.audio.port import MediaPort
 from duologue.audio.wav import parse_wav
+from duologue.audio.wav_port import WavPort
 from duologue.cli.engines import add_engine_arguments, make_engines
+from duologue.cli.quiet import quiet_libraries
 from duologue.cli.screen import Screen
 from duologue.cli.talking import Plan, Talk
 from duologue.cli.transcript import Line
@@ -22,7 +25,7 @@ from duologue.client.client import RealtimeClient
 from duologue.console.embedded import Embedded
 from duologue.console.tools import GET_WEATHER, SET_MEMORY, WEATHER_URL, ConsoleTools
 from duologue.console.upstream import Upstream, environment, parse_upstream, with_model
-from duologue.errors import ConfigError
+from duologue.errors import ConfigError, MissingExtra
 
 KEY_NAME = "OPENAI_API_KEY"
 _TAIL_MS = 1_500
@@ -61,6 +64,10 @@ def run(options: argparse.Namespace) -> int:
     key = settings.get(KEY_NAME, "")
     if upstream.kind == "openai" and not key:
         raise ConfigError(f"{KEY_NAME} is not set: put it into .env, or leave --upstream away to talk to this machine")
+    # The detector and the voice are not to be had without: said before anything starts, in one line.
+    part = "numpy" if options.tts_url else "espeakng_loader"
+    if upstream.kind == "embedded" and importlib.util.find_spec(part) is None:
+        raise MissingExtra(part.replace("_", "-"), "server")
     if options.input is not None:
         _check(options.input)
     return asyncio.run(_talk(options, upstream, key))
@@ -75,7 +82,7 @@ async def _talk(options: argparse.Namespace, upstream: Upstream, key: str) -> in
         except NotImplementedError:  # Windows: Ctrl-C raises KeyboardInterrupt
             break
     try:
-        with Screen() as screen:
+        with quiet_libraries(), Screen() as screen:
             await _conversation(options, upstream, key, screen)
     except asyncio.CancelledError:
         task.uncancel()
@@ -93,6 +100,7 @@ async def _conversation(options: argparse.Namespace, upstream: Upstream, key: st
                 first=tuple(options.say),
                 typing=options.input is None,
                 ends=options.input is not None,
+                listening=not isinstance(port, WavPort),
             )
             _print(screen, _how(plan))
             talk = Talk(client, port, screen, plan)
@@ -109,15 +117,18 @@ async def _port(options: argparse.Namespace, screen: Screen) -> tuple[MediaPort,
         happened = "is gone" if event.event == "lost" else "is used now"
         _print(screen, f"the {'microphone' if event.kind == 'input' else 'loudspeaker'} {event.device} {happened}")
 
-    return await open_port(
-        wav_in=options.input,
-        wav_out=options.output,
-        tail_ms=_TAIL_MS if options.input is not None else None,
-        microphone=options.microphone,
-        loudspeaker=options.loudspeaker,
-        record_to=options.record,
-        on_event=device,
-    )
+    try:
+        return await open_port(
+            wav_in=options.input,
+            wav_out=options.output,
+            tail_ms=_TAIL_MS if options.input is not None else None,
+            microphone=options.microphone,
+            loudspeaker=options.loudspeaker,
+            record_to=options.record,
+            on_event=device,
+        )
+    except OSError as problem:
+        raise ConfigError(f"{problem.filename} cannot be written: {problem.strerror}") from None
 
 
 @asynccontextmanager

@@ -28,12 +28,14 @@ _QUIET_S = 1.5
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """How to talk. `ends`: the conversation is over once the port has no more to say and nothing is under way."""
+    """How to talk. `ends`: the conversation is over once the port has no more to say and nothing is under way. `listening`:
+    there is a microphone, so that a standard input with nothing in it is no end."""
 
     push_to_talk: bool = False
     first: tuple[str, ...] = ()
     typing: bool = True
     ends: bool = False
+    listening: bool = False
 
 
 class MeteredPort:
@@ -117,7 +119,11 @@ class Talk:
         try:
             for text in self._plan.first:
                 await self._say(text)
+            if self._plan.push_to_talk and self._plan.ends:
+                await self._key()
             await self._voice.run()
+            if not self._voice.muted and self._plan.push_to_talk:
+                await self._key()
         except TransportClosed:
             self._over.set()
 
@@ -154,12 +160,16 @@ class Talk:
     # --- the keyboard ----------------------------------------------------------------------------------------
 
     async def _type(self) -> None:
+        typed = bool(self._plan.first)
         async for text in lines_of(sys.stdin):
+            typed = True
             try:
                 await self._typed(text.strip())
             except DuologueError as problem:
                 self._screen.line(Line(who="error", text=str(problem)))
-        self._typed_out = not sys.stdin.isatty()
+        if sys.stdin.isatty():
+            self._over.set()  # Ctrl-D
+        self._typed_out = typed or not self._plan.listening
 
     async def _typed(self, text: str) -> None:
         if text:

@@ -57,7 +57,8 @@ class Transcript:
             case ev.InputAudioBufferSpeechStarted():
                 self.state, self.words = "hearing", ""
             case ev.InputAudioBufferCommitted():
-                self.asked(now_ms)
+                if self.state != "thinking":  # a key that was let go has asked already
+                    self.asked(now_ms)
             case ev.InputAudioTranscriptionDelta(delta=words):
                 self.words += words
             case ev.InputAudioTranscriptionCompleted(transcript=text):
