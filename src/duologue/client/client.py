@@ -115,6 +115,11 @@ class RealtimeClient(ClientCore):
 
     # Talking
 
+    @property
+    def active_response(self) -> str | None:
+        """The id of the answer under way, None where there is none."""
+        return self._turns.sequencer.active
+
     async def send_user_message_content(
         self, content: str | Sequence[Mapping[str, Any]], *, respond: bool = True
     ) -> None:

@@ -80,8 +80,7 @@ class ClientCore(Emitter):
         if reconnect and (transport is None or callable(transport)):
             self._policy = reconnect if isinstance(reconnect, ReconnectPolicy) else ReconnectPolicy()
         self.take_call: Callable[[str, FunctionCall], bool] | None = None
-        """Asked at every tool call, with its response's id, before the tools of this client: True takes the call over,
-        which is then answered with `answer_call`."""
+        """Asked first at every tool call, with its response's id: True takes it over, to answer it with `answer_call`."""
         self.hold_sound: Callable[[Sound], bool] | None = None
         """Asked at every piece of the model's sound and at its end: True keeps it back, until `release_sound`."""
         self._toolbox = Toolbox()
