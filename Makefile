@@ -8,7 +8,7 @@ export npm_config_cache := $(CURDIR)/.cache/npm
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/.cache/hypothesis
 
-.PHONY: console serve test test-deep test-live check bench lock clean
+.PHONY: console serve relay test test-deep test-live check bench lock clean
 .DEFAULT_GOAL := console
 
 console: .venv/console.stamp
@@ -17,6 +17,9 @@ console: .venv/console.stamp
 
 serve: .venv/console.stamp
 	@exec .venv/bin/duologue serve
+
+relay: .venv/dev.stamp
+	@exec .venv/bin/duologue relay
 
 test: .venv/dev.stamp
 	@sh tools/need_chromium.sh

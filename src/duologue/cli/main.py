@@ -15,6 +15,7 @@ COMMANDS = {
     "console": "the console in the browser: talk, see every event, hear every item again (the default)",
     "serve": "a Realtime server on this machine: no key, no network, no download",
     "talk": "a conversation in this terminal: microphone and loudspeaker, files, or the keyboard",
+    "relay": "lets users talk to a Realtime API without giving them the key, the prompt or the budget",
     "doctor": "what this machine lacks for talking, one line a gap with its remedy",
 }
 
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ImportError as error:
         if (error.name or "").startswith("duologue"):
             raise
-        extra = "console" if wanted == "console" else "server"
+        extra = wanted if wanted in ("console", "relay") else "server"
         print(f"duologue: {error.name} is not installed. Run: pip install 'duologue[{extra}]'", file=sys.stderr)
         return 2
     except DuologueError as error:

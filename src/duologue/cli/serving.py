@@ -123,15 +123,23 @@ class _OneLine(logging.Filter):
         return True
 
 
-def run_app(app: Any, address: Address, ready: Callable[[int], None], drain: Drain | None = None) -> int:
+def run_app(
+    app: Any,
+    address: Address,
+    ready: Callable[[int], None],
+    drain: Drain | None = None,
+    *,
+    ws: Any = "websockets-sansio",
+) -> int:
     """Serve `app` until it is asked to stop; `ready` gets the port. Returns the exit code.
 
-    `drain` is awaited before the connections are closed; until then the app still answers.
+    `drain` is awaited before the connections are closed; until then the app still answers. `ws`: what WebSockets are
+    handed to, as in uvicorn's settings.
     """
     http11.MAX_LINE_LENGTH = max(http11.MAX_LINE_LENGTH, HEADER_LINE_BYTES)
     config = uvicorn.Config(
         app,
-        ws="websockets-sansio",
+        ws=ws,
         ws_max_size=MAX_FRAME_BYTES,
         ws_per_message_deflate=False,
         h11_max_incomplete_event_size=2 * HEADER_LINE_BYTES,

@@ -1,0 +1,223 @@
+"""Calls through a real relay (duologue.relay.server, .call, .sockets, .lines, .http, .app, .setup, .metrics, .dialects)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from http import HTTPStatus
+from pathlib import Path
+
+import httpx
+import pytest
+from running import CREATED, nobody, relaying
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.http11 import Request, Response
+
+from duologue.relay.server import Relay
+from duologue.relay.settings import Callers, Limits, Settings, StaticToken
+
+APPEND = '{"type":"input_audio_buffer.append","audio":"%s"}' % ("AAAA" * 2500)
+DELTA = (
+    '{"type":"response.output_audio.delta","event_id":"event_2","response_id":"resp_1","item_id":"item_1",'
+    '"output_index":0,"content_index":0,"delta":"%s"}' % ("AAAA" * 2500)
+)
+
+
+async def until_empty(relay: Relay) -> None:
+    while relay.calls or relay._sockets:
+        await asyncio.sleep(0.01)
+
+
+def test_sound_passes_in_order_byte_by_byte(tmp_path: Path) -> None:
+    heard: list[str] = []
+
+    async def upstream(ws: ServerConnection) -> None:
+        await ws.send(CREATED)
+        async for frame in ws:
+            heard.append(str(frame))
+            await ws.send(DELTA)
+            await ws.send(DELTA.replace("event_2", f"event_{len(heard) + 2}"))
+
+    async def story() -> None:
+        async with relaying(tmp_path, upstream) as (host, relay):
+            async with connect(f"ws://{host}/v1/realtime", compression=None) as ws:
+                assert json.loads(await ws.recv())["type"] == "session.created"
+                for _ in range(20):
+                    await ws.send(APPEND)
+                got = [await ws.recv() for _ in range(40)]
+            await until_empty(relay)
+        assert heard == [APPEND] * 20
+        assert got == [DELTA if n % 2 == 0 else DELTA.replace("event_2", f"event_{n // 2 + 3}") for n in range(40)]
+
+    asyncio.run(story())
+
+
+def test_what_is_sent_before_the_upstream_is_open_waits(tmp_path: Path) -> None:
+    async def upstream(ws: ServerConnection) -> None:
+        await ws.send(CREATED)
+        async for frame in ws:
+            await ws.send(DELTA.replace("event_2", f"event_{len(frame)}"))
+
+    async def slowly(connection: ServerConnection, request: Request) -> None:
+        await asyncio.sleep(0.2)
+
+    async def story() -> None:
+        async with (
+            relaying(tmp_path, upstream, process_request=slowly) as (host, _),
+            connect(f"ws://{host}/", compression=None) as ws,
+        ):
+            await ws.send(APPEND)
+            await ws.recv()
+            assert await ws.recv() == DELTA.replace("event_2", f"event_{len(APPEND)}")
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(("code", "reason"), [(1000, ""), (4321, "as asked"), (1001, "going")])
+def test_either_end_closes_the_other(tmp_path: Path, code: int, reason: str) -> None:
+    ends: asyncio.Queue[tuple[int | None, str | None]] = asyncio.Queue()
+
+    async def upstream(ws: ServerConnection) -> None:
+        await ws.send(CREATED)
+        with pytest.raises(ConnectionClosed):
+            async for frame in ws:
+                if "clear" in str(frame):
+                    await ws.close(code, reason)
+            raise ConnectionClosed(None, None)
+        await ends.put((ws.close_code, ws.close_reason))
+
+    async def story() -> None:
+        async with relaying(tmp_path, upstream) as (host, relay):
+            async with connect(f"ws://{host}/") as ws:
+                await ws.recv()
+                await ws.send('{"type":"input_audio_buffer.clear"}')
+                await ws.wait_closed()
+                assert (ws.close_code, ws.close_reason) == (code, reason)
+            await ends.get()
+            async with connect(f"ws://{host}/") as ws:
+                await ws.recv()
+                await ws.close(code, reason)
+            assert await ends.get() == (code, reason)
+            await until_empty(relay)
+
+    asyncio.run(story())
+
+
+def test_a_refused_handshake_is_told_without_the_key(tmp_path: Path) -> None:
+    def refuse(connection: ServerConnection, request: Request) -> Response:
+        response = connection.respond(HTTPStatus.UNAUTHORIZED, "no such key: sk-secret-of-the-relay")
+        return response
+
+    async def story() -> None:
+        env = {"OPENAI_API_KEY": "sk-secret-of-the-relay"}
+        async with relaying(tmp_path, nobody, env=env, process_request=refuse) as (host, relay):
+            async with connect(f"ws://{host}/") as ws:
+                error = json.loads(await ws.recv())["error"]
+                await ws.wait_closed()
+                assert error["code"] == "upstream_refused"
+                assert "401" in error["message"]
+                assert "no such key" in error["message"]
+                assert "sk-secret-of-the-relay" not in error["message"]
+                assert ws.close_code == 3000
+            await until_empty(relay)
+
+    asyncio.run(story())
+
+
+def test_frames_in_pieces_are_one_event_and_binary_is_an_error(tmp_path: Path) -> None:
+    heard: asyncio.Queue[str] = asyncio.Queue()
+
+    async def upstream(ws: ServerConnection) -> None:
+        await ws.send(CREATED)
+        async for frame in ws:
+            await heard.put(str(frame))
+
+    async def story() -> None:
+        async with relaying(tmp_path, upstream) as (host, _), connect(f"ws://{host}/") as ws:
+            await ws.recv()
+            await ws.send([APPEND[:20], APPEND[20:50], APPEND[50:]])
+            assert await heard.get() == APPEND
+            await ws.send(b"binary")
+            assert json.loads(await ws.recv())["error"]["code"] == "invalid_json"
+
+    asyncio.run(story())
+
+
+def test_an_oversized_message_ends_the_call(tmp_path: Path) -> None:
+    async def story() -> None:
+        settings = Settings(limits=Limits(event_bytes=10_000))
+        async with relaying(tmp_path, nobody, settings) as (host, relay):
+            async with connect(f"ws://{host}/") as ws:
+                await ws.recv()
+                await ws.send("x" * 20_000)
+                await ws.wait_closed()
+                assert ws.close_code == 1009
+            await until_empty(relay)
+
+    asyncio.run(story())
+
+
+def test_who_has_no_key_is_told_in_an_event(tmp_path: Path) -> None:
+    async def story() -> None:
+        settings = Settings(callers=Callers(tokens=(StaticToken(user="ann", env="ANN"),), loopback_open=False))
+        async with relaying(tmp_path, nobody, settings, {"ANN": "a-token-for-ann"}) as (host, _):
+            async with connect(f"ws://{host}/v1/realtime", subprotocols=["realtime"]) as ws:  # type: ignore[list-item]
+                assert json.loads(await ws.recv())["type"] == "error"
+                await ws.wait_closed()
+                assert (ws.close_code, ws.close_reason) == (3000, "invalid_request_error")
+            headers = {"Authorization": "Bearer a-token-for-ann"}
+            async with connect(f"ws://{host}/v1/realtime", additional_headers=headers) as ws:
+                assert json.loads(await ws.recv())["type"] == "session.created"
+
+    asyncio.run(story())
+
+
+def test_client_secrets_open_calls(tmp_path: Path) -> None:
+    async def story() -> None:
+        callers = Callers(tokens=(StaticToken(user="ann", env="ANN"),), secret_env="SIGN", loopback_open=False)
+        env = {"ANN": "a-token-for-ann", "SIGN": "s" * 40}
+        async with relaying(tmp_path, nobody, Settings(callers=callers), env) as (host, _):
+            async with httpx.AsyncClient(base_url=f"http://{host}") as http:
+                path = "/v1/realtime/client_secrets"
+                assert (await http.post(path)).status_code == 401
+                made = await http.post(path, headers={"Authorization": "Bearer a-token-for-ann"})
+                assert made.status_code == 200
+                secret = made.json()["value"]
+                again = await http.post(path, headers={"Authorization": f"Bearer {secret}"})
+                assert again.status_code == 401
+            offered = ["realtime", f"openai-insecure-api-key.{secret}"]
+            async with connect(f"ws://{host}/v1/realtime", subprotocols=offered) as ws:  # type: ignore[arg-type]
+                assert ws.subprotocol == "realtime"
+                assert json.loads(await ws.recv())["type"] == "session.created"
+
+    asyncio.run(story())
+
+
+def test_a_draining_relay_refuses_and_then_closes(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with relaying(tmp_path, nobody) as (host, relay), connect(f"ws://{host}/") as ws:
+            await ws.recv()
+            draining = asyncio.create_task(relay.drain(0.3), name="drain")
+            await asyncio.sleep(0)
+            with pytest.raises(InvalidStatus) as refused:
+                await connect(f"ws://{host}/")
+            assert refused.value.response.status_code == 503
+            await ws.wait_closed()
+            assert ws.close_code == 1001
+            await draining
+            assert relay.calls == 0
+
+    asyncio.run(story())
+
+
+def test_a_caller_that_vanishes_takes_the_upstream_along(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with relaying(tmp_path, nobody) as (host, relay):
+            ws = await connect(f"ws://{host}/")
+            await ws.recv()
+            ws.transport.abort()
+            await until_empty(relay)
+
+    asyncio.run(story())
