@@ -11,15 +11,17 @@ from duologue.cli.main import main
 
 
 def test_it_says_when_it_is_ready_reloads_and_stops(tmp_path: Path) -> None:
-    (tmp_path / "relay.toml").write_text("[limits]\nsessions = 3\n")
-    command = [sys.executable, "-m", "duologue.cli.main", "relay", "--port", "0"]
+    config = tmp_path / "relay.toml"
+    config.write_text(f'[ledger]\npath = "{(tmp_path / "relay.sqlite3").as_posix()}"\n')
+    command = [sys.executable, "-m", "duologue.cli.main", "relay", "--port", "0", "--config", str(config)]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True) as relay:
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as relay:
         assert relay.stdout
         assert relay.stderr
         assert relay.stdout.readline().startswith("duologue relay: listening on ws://127.0.0.1:")
         relay.send_signal(signal.SIGTERM if sys.platform == "win32" else signal.SIGHUP)
-        relay.stderr.readline()
+        if sys.platform != "win32":
+            assert "new settings" in relay.stderr.readline()
         relay.send_signal(signal.SIGTERM)
         assert relay.wait(20) == 0
 

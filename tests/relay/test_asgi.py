@@ -26,7 +26,7 @@ def test_a_mounted_app_relays_and_closes_alike(tmp_path: Path) -> None:
             app = create_app(settings)
             http = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="on"))
             serving = asyncio.create_task(http.serve(), name="app-under-test")
-            while not http.started:
+            while not http.started:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             port = http.servers[0].sockets[0].getsockname()[1]
             async with connect(f"ws://127.0.0.1:{port}/v1/realtime") as ws:

@@ -77,6 +77,11 @@ class Relay:
         return len(self._calls)
 
     @property
+    def lines(self) -> int:
+        """How many fast sockets are open, of both sides."""
+        return len(self._sockets)
+
+    @property
     def most_bytes(self) -> int:
         """The longest message of a caller."""
         return self.setup.settings.limits.event_bytes
