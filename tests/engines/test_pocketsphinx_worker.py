@@ -9,7 +9,7 @@ import pytest
 
 from duologue.audio.resample import Resampler
 from duologue.engines.base import SpeechHints
-from duologue.engines.framing import ABORT, OPEN, Frame
+from duologue.engines.framing import ABORT, EXPECT, OPEN, Frame
 from duologue.engines.pocketsphinx import _wanted
 from duologue.engines.pocketsphinx_worker import _Models, _Recognizer, _Utterance
 from duologue.engines.speech_grammar import Grammar
@@ -53,3 +53,11 @@ def test_one_more_utterance_than_ever_finds_its_decoders_made() -> None:
     kinds = [idle for idle, _ in models._idle.values()]
     assert (kinds.count(key), kinds.count(b"phones")) == (3, 3)
     assert not models.stock(3, key, msgspec.msgpack.decode(key, type=Grammar))
+
+
+def test_what_is_expected_finds_its_decoders_made() -> None:
+    recognizer, key = _Recognizer(Quiet()), _wanted(HINTS)  # type: ignore[arg-type]
+    recognizer.handle(Frame(call=0, kind=EXPECT, body=key))
+    while recognizer.work():
+        pass
+    assert sorted(idle for idle, _ in recognizer._models._idle.values()) == sorted([key, b"phones"])

@@ -12,7 +12,16 @@ from duologue.ids import CountingIds
 from duologue.protocol.dialect import client_event_to_beta
 from duologue.protocol.session import AnySession
 from duologue.server import inputs
-from duologue.server.commands import Command, Detect, JudgeTurn, OpenDetector, ReportEstimate, Send, StartModel
+from duologue.server.commands import (
+    Command,
+    Detect,
+    ExpectSpeech,
+    JudgeTurn,
+    OpenDetector,
+    ReportEstimate,
+    Send,
+    StartModel,
+)
 from duologue.server.config import default_session
 from duologue.server.dialects import Beta, Ga
 from duologue.server.rules import Rules
@@ -131,5 +140,5 @@ def lines(commands: list[Command]) -> list[str]:
     return [
         str(c.event.__struct_config__.tag) if isinstance(c, Send) else f"<{type(c).__name__}>"
         for c in commands
-        if not isinstance(c, Detect | OpenDetector | ReportEstimate)
+        if not isinstance(c, Detect | ExpectSpeech | OpenDetector | ReportEstimate)
     ]

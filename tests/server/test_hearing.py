@@ -138,3 +138,23 @@ def test_a_recognizer_that_never_ends_is_waited_for_only_so_long() -> None:
         assert hearing.tasks == []
 
     asyncio.run(story())
+
+
+def test_a_recognizer_that_prepares_is_told_and_another_is_not() -> None:
+    class Preparing(Slates):
+        def __init__(self) -> None:
+            super().__init__()
+            self.expected: list[SttSettings] = []
+
+        def expect(self, settings: SttSettings) -> None:
+            self.expected.append(settings)
+
+    async def story() -> None:
+        hearing, *_, group = await scene()
+        hearing.expect(SETTINGS)
+        preparing = Preparing()
+        Hearing(preparing, lambda work, name: group.create_task(work, name=name), None).expect(SETTINGS)  # type: ignore[arg-type]
+        assert preparing.expected == [SETTINGS]
+        await group.__aexit__(None, None, None)
+
+    asyncio.run(story())

@@ -12,7 +12,7 @@ from duologue.errors import ProtocolError
 from duologue.protocol.items import text_of
 from duologue.protocol.session import Audio, AudioInput, RealtimeSession, TranscriptionSession
 from duologue.server import inputs
-from duologue.server.commands import OpenUtterance
+from duologue.server.commands import ExpectSpeech, OpenUtterance
 from duologue.server.config import first_session
 
 DELTA = "conversation.item.input_audio_transcription.delta"
@@ -172,3 +172,15 @@ def test_a_session_may_begin_with_settings() -> None:
     assert (talk.instructions, talk.model, talk.expires_at) == ("be brief", "m", 60)
     with pytest.raises(ProtocolError):
         first_session(session_id="s", model="", now_s=0, seconds=60, transcriber="x", wish=wish2)
+
+
+def test_the_recognizer_is_told_what_to_expect_whenever_that_changes() -> None:
+    s = Script()
+    tool = {"type": "function", "name": "weather", "parameters": {}}
+    s.client("session.update", session={"type": "realtime", "tools": [tool]})
+    s.client("session.update", session={"type": "realtime", "instructions": "Be brief."})
+    transcription = {"audio": {"input": {"transcription": {"model": "x", "language": "en", "prompt": "names"}}}}
+    s.client("session.update", session={"type": "realtime", **transcription})
+    expected = [command for command in s.commands if isinstance(command, ExpectSpeech)]
+    assert [(e.language, e.prompt, len(e.tools)) for e in expected[-2:]] == [(None, None, 1), ("en", "names", 1)]
+    assert len(expected) == 3  # the first one as the session began

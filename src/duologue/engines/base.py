@@ -175,7 +175,11 @@ class Utterance(Protocol):
 
 
 class Stt(Engine, Protocol):
-    """Turns speech into text."""
+    """Turns speech into text.
+
+    An engine that has to prepare for what users may say has `def expect(self, settings: SttSettings) -> None`, called when
+    utterances with these settings may follow. It never blocks, and promises nothing.
+    """
 
     def open(self, settings: SttSettings) -> Utterance: ...
 

@@ -32,6 +32,8 @@ READY = 6
 """From the worker, call 0: it has loaded what it needs."""
 ASK = 7
 """To the worker: what has been understood so far? Answered with DATA."""
+EXPECT = 8
+"""To the worker, call 0: calls with that body may follow."""
 
 _INBOX_FRAMES = 1_024
 

@@ -20,7 +20,7 @@ import msgspec
 from duologue.audio.resample import Resampler
 from duologue.audio.widen import Widener
 from duologue.engines.base import SAMPLE_RATE_HZ, Partial, SpeechHints, SttSettings, Transcript
-from duologue.engines.framing import ASK, DATA, END
+from duologue.engines.framing import ASK, DATA, END, EXPECT
 from duologue.engines.speech_grammar import grammar_of, pronounceable, pronunciations
 from duologue.engines.worker import Call, Worker
 from duologue.errors import EngineError
@@ -44,6 +44,7 @@ class PocketsphinxStt:
 
     def __init__(self, workers: int = 2 if (os.cpu_count() or 1) > 2 else 1) -> None:
         self._workers = [Worker(self.name, "duologue.engines.pocketsphinx_worker") for _ in range(max(workers, 1))]
+        self._expected = b""
 
     @property
     def worker_pids(self) -> list[int]:
@@ -62,6 +63,14 @@ class PocketsphinxStt:
 
     async def close(self) -> None:
         await asyncio.gather(*(worker.close() for worker in self._workers))
+
+    def expect(self, settings: SttSettings) -> None:
+        """Let the workers make decoders for these hints while nobody speaks."""
+        wanted = _wanted(settings.hints)
+        if wanted != self._expected:
+            self._expected = wanted
+            for worker in self._workers:
+                worker.tell(EXPECT, wanted)
 
     def open(self, settings: SttSettings) -> PocketsphinxUtterance:
         return PocketsphinxUtterance(self._workers, settings)

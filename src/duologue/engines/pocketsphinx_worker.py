@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from duologue.engines.base import Transcript
-from duologue.engines.framing import ABORT, ASK, DATA, END, FAILED, OPEN, READY, Frame, Inbox
+from duologue.engines.framing import ABORT, ASK, DATA, END, EXPECT, FAILED, OPEN, READY, Frame, Inbox
 from duologue.engines.speech_grammar import Grammar
 
 _BLOCK_BYTES = 1_024
@@ -206,7 +206,7 @@ class _Recognizer:
         self._queue: deque[_Utterance] = deque()
         self._decoding: _Utterance | None = None
         self._last: tuple[bytes, Grammar] | None = None
-        """What the newest utterance was decoded with."""
+        """What the newest utterance was decoded with, or the next one may be."""
         self._most = 0
         """Utterances at the same time, until now."""
 
@@ -226,6 +226,8 @@ class _Recognizer:
             self._most = max(self._most, len(self._utterances))
             if not utterance.has_grammar:
                 self._queue.append(utterance)
+        elif frame.kind == EXPECT:
+            self._last = frame.body, msgspec.msgpack.decode(frame.body, type=Grammar)
         elif utterance_or_none := self._utterances.get(frame.call):
             if frame.kind == DATA:
                 utterance_or_none.hear(frame.body)

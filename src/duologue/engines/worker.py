@@ -128,6 +128,11 @@ class Worker:
         call.send(OPEN, body)
         return call
 
+    def tell(self, kind: int, body: bytes) -> None:
+        """Say something that belongs to no call and has no answer; nobody hears it while the child is not there."""
+        if self._ready and self._process and self._process.stdin and self._alive():
+            self._process.stdin.write(pack(Frame(0, kind, body)))
+
     async def close(self) -> None:
         """End the child: kindly at first, for certain after a second. Calls in progress raise EngineError."""
         self._closed = True

@@ -37,6 +37,14 @@ class Detect(Struct, frozen=True, kw_only=True):
     audio: bytes
 
 
+class ExpectSpeech(Struct, frozen=True, kw_only=True):
+    """Speech may follow that is to be recognized so: whoever has to prepare for it may begin."""
+
+    language: str | None
+    prompt: str | None
+    tools: tuple[FunctionTool, ...]
+
+
 class OpenUtterance(Struct, frozen=True, kw_only=True):
     """Begin to recognize a speech: that which will become item `item_id`, or a clip under an id of its own."""
 
@@ -138,6 +146,7 @@ Command = (
     | Hush
     | OpenDetector
     | Detect
+    | ExpectSpeech
     | OpenUtterance
     | FeedUtterance
     | JudgeTurn

@@ -52,6 +52,12 @@ class Hearing:
         """Everything that runs."""
         return [opened.task for opened in self._open.values()]
 
+    def expect(self, settings: SttSettings) -> None:
+        """Speech may follow that is to be recognized so."""
+        expect: Callable[[SttSettings], None] | None = getattr(self._stt, "expect", None)
+        if expect is not None:
+            expect(settings)
+
     def open(self, item_id: str, settings: SttSettings) -> None:
         """Begin to recognize the speech that will become `item_id`."""
         utterance = self._stt.open(settings)

@@ -201,7 +201,7 @@ class Session:
     def _configure(self) -> None:
         self._responses.settings = self.settings
         heard = self._remote.as_heard(self.settings)
-        self._transcripts.configure(heard)
+        self._out.do(*self._transcripts.configure(heard))
         self._turns.configure(heard)
 
     def _create_item(self, event: said.ConversationItemCreate) -> None:

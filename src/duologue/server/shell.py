@@ -11,9 +11,8 @@ from duologue.clock import Clock
 from duologue.engines.base import SttSettings, VadStream
 from duologue.errors import ProtocolError, TransportClosed
 from duologue.protocol.client_events import InputAudioBufferAppend
-from duologue.protocol.server_events import SessionCreated
+from duologue.protocol.server_events import ServerEvent, SessionCreated
 from duologue.protocol.session import PcmFormat
-from duologue.protocol.server_events import ServerEvent
 from duologue.server import commands as do
 from duologue.server import inputs as seen
 from duologue.server.call import CallSound
@@ -187,8 +186,10 @@ class SessionShell:
                     await self._detect(audio)
                 case do.FeedUtterance(item_id=item_id, audio=audio):
                     self._hearing.feed(item_id, audio)
+                case do.ExpectSpeech():
+                    self._hearing.expect(self._recognition(command))
                 case do.OpenUtterance():
-                    self._open_utterance(command)
+                    self._hearing.open(command.item_id, self._recognition(command))
                 case do.JudgeTurn(item_id=item_id, audio=audio):
                     await self._judge(item_id, audio)
                 case do.FinishUtterance(item_id=item_id):
@@ -242,11 +243,10 @@ class SessionShell:
             log.warning("%s: %s cannot judge", item_id, self._engines.eot.name, exc_info=True)
         await self._carry_out(self._machine.handle(seen.TurnJudged(item_id=item_id, score=score), self._clock()))
 
-    def _open_utterance(self, command: do.OpenUtterance) -> None:
+    def _recognition(self, command: do.OpenUtterance | do.ExpectSpeech) -> SttSettings:
         hints = self._engines.llm.hints(command.tools, command.prompt)
         narrow = self.sound is None and not isinstance(input_format(self._machine.settings), PcmFormat)
-        settings = SttSettings(language=command.language, narrowband=narrow, prompt=command.prompt, hints=hints)
-        self._hearing.open(command.item_id, settings)
+        return SttSettings(language=command.language, narrowband=narrow, prompt=command.prompt, hints=hints)
 
     def _start_model(self, command: do.StartModel) -> None:
         work = generate(

@@ -13,7 +13,14 @@ from duologue.protocol.responses import DurationUsage
 from duologue.protocol.session import AnySession, FunctionTool
 from duologue.server import config
 from duologue.server.captions import Captions
-from duologue.server.commands import AbortUtterance, Command, FeedUtterance, FinishUtterance, OpenUtterance
+from duologue.server.commands import (
+    AbortUtterance,
+    Command,
+    ExpectSpeech,
+    FeedUtterance,
+    FinishUtterance,
+    OpenUtterance,
+)
 from duologue.server.conversation import Conversation
 from duologue.server.input_buffer import BYTES_PER_MS
 from duologue.server.inputs import TranscriptFailed
@@ -48,14 +55,20 @@ class Transcripts:
         self._language: str | None = None
         self._prompt: str | None = None
         self._tools: tuple[FunctionTool, ...] = ()
+        self._expected: ExpectSpeech | None = None
 
-    def configure(self, session: AnySession) -> None:
-        """Take the session's settings."""
+    def configure(self, session: AnySession) -> list[Command]:
+        """Take the session's settings; what is to be done where they change how the user is understood."""
         words = config.transcription(session)
         self._shown = words is not None
         self._delay = (words.delay or None) if words else None
         self._language, self._prompt = config.recognition(session)
         self._tools = config.tools_of(session)
+        expected = ExpectSpeech(language=self._language, prompt=self._prompt, tools=self._tools)
+        if expected == self._expected:
+            return []
+        self._expected = expected
+        return [expected]
 
     def listen(self, item: Item) -> list[Command]:
         """What is to be done for the transcripts of the clips that came with an item."""
