@@ -1,4 +1,5 @@
-"""Calls through a real relay (duologue.relay.server, .call, .sockets, .lines, .http, .app, .setup, .metrics, .dialects)."""
+"""Calls through a real relay: duologue.relay.server, duologue.relay.call, duologue.relay.ears, duologue.relay.sockets,
+duologue.relay.http, duologue.relay.metrics."""
 
 from __future__ import annotations
 

@@ -24,10 +24,10 @@ from duologue.protocol.responses import DurationUsage
 from duologue.protocol.server_events import Error, ErrorDetails
 from duologue.relay.commands import Allowance, Caller, CloseCall, Command, Party, RunTool, Spent, ToCaller, ToUpstream
 from duologue.relay.dialects import Ga
+from duologue.relay.ears import CallerEar, UpstreamEar
 from duologue.relay.lines import VANISHED, Ear, Line
 from duologue.relay.policy import Judge
 from duologue.relay.setup import ServerTool, Setup
-from duologue.relay.shapes import Frame
 from duologue.relay.spend import Spending
 from duologue.transports.tap import Sink
 
@@ -381,90 +381,6 @@ class Call:
             code=end.code, reason=redacted(end.reason), by=end.who, detail=redacted(end.detail),
         )  # fmt: skip
         self._desk.over(self, report)
-
-
-class CallerEar:
-    """Listens to the caller."""
-
-    __slots__ = ("_call", "_plain")
-
-    def __init__(self, call: Call) -> None:
-        self._call = call
-        self._plain = call.plain
-
-    def passes(self, frame: Frame) -> bool:
-        """As in `Ear`."""
-        call = self._call
-        upstream, judge = call.upstream, call.judge
-        if upstream is None or judge is None or not self._plain:
-            return False
-        if not judge.caller_passes(frame, monotonic_ms()):
-            return False
-        call.from_caller += 1
-        upstream.send(frame)
-        return True
-
-    def heard(self, frame: bytes) -> None:
-        """As in `Ear`."""
-        self._call.record(True, frame)
-        self._call.judge_caller(frame)
-
-    def heard_binary(self) -> None:
-        """As in `Ear`."""
-        self._call.judge_caller(b"a binary frame")
-
-    def full(self) -> None:
-        """As in `Ear`."""
-        self._call.full("caller", self._call.upstream)
-
-    def room(self) -> None:
-        """As in `Ear`."""
-        self._call.room("caller", self._call.upstream)
-
-    def ended(self, code: int, reason: str) -> None:
-        """As in `Ear`."""
-        self._call.caller_gone(code, reason)
-
-
-class UpstreamEar:
-    """Listens to the upstream."""
-
-    __slots__ = ("_call", "_plain")
-
-    def __init__(self, call: Call) -> None:
-        self._call = call
-        self._plain = call.plain
-
-    def passes(self, frame: Frame) -> bool:
-        """As in `Ear`."""
-        call = self._call
-        caller, judge = call.caller, call.judge
-        if caller is None or judge is None or not self._plain:
-            return False
-        if not judge.upstream_passes(frame, monotonic_ms()):
-            return False
-        call.from_upstream += 1
-        caller.send(frame)
-        return True
-
-    def heard(self, frame: bytes) -> None:
-        """As in `Ear`."""
-        self._call.judge_upstream(frame)
-
-    def heard_binary(self) -> None:
-        """An upstream that sends no text says nothing to anybody."""
-
-    def full(self) -> None:
-        """As in `Ear`."""
-        self._call.full("upstream", self._call.caller)
-
-    def room(self) -> None:
-        """As in `Ear`."""
-        self._call.room("upstream", self._call.caller)
-
-    def ended(self, code: int, reason: str) -> None:
-        """As in `Ear`."""
-        self._call.upstream_gone(code, reason)
 
 
 async def run_tool(tool: ServerTool, arguments: str, threads: Executor) -> str:

@@ -1,0 +1,35 @@
+"""duologue.relay.setup and duologue.relay.lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from duologue.errors import ConfigError
+from duologue.relay.lines import sendable, short
+from duologue.relay.settings import Settings, Upstream
+from duologue.relay.setup import prepare
+
+
+def test_the_key_comes_from_the_environment_or_a_file_and_is_in_no_repr(tmp_path: Path) -> None:
+    setup = prepare(Settings(), env={"OPENAI_API_KEY": "sk-of-the-relay"})
+    assert setup.headers["Authorization"] == "Bearer sk-of-the-relay"
+    assert "sk-of-the-relay" not in repr(setup)
+    (tmp_path / "key").write_text("sk-in-a-file\n")
+    settings = Settings(upstream=Upstream(key_file="key", key_header="api-key"))
+    assert prepare(settings, env={}, folder=tmp_path).headers["api-key"] == "sk-in-a-file"
+    with pytest.raises(ConfigError, match="key_file"):
+        prepare(settings, env={}, folder=tmp_path / "elsewhere")
+
+
+def test_an_address_names_a_model_or_a_call() -> None:
+    setup = prepare(Settings(upstream=Upstream(url="wss://a.example/v1/realtime?x=1")), env={})
+    assert setup.address(model="m") == "wss://a.example/v1/realtime?x=1&model=m"
+    assert setup.address(call_id="rtc_1") == "wss://a.example/v1/realtime?x=1&call_id=rtc_1"
+
+
+def test_what_a_close_frame_may_carry() -> None:
+    assert sendable(4000)
+    assert not sendable(1006)
+    assert len(short("ü" * 100).encode()) <= 123
