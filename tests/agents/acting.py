@@ -36,7 +36,7 @@ from duologue.server.runner import Engines, RealtimeServer
 from duologue.errors import TransportClosed
 from duologue.transports.memory import MemoryTransport, memory_pair
 
-WAIT_S = 20
+WAIT_S = 10
 SPEECH = b"\x01" * (48 * 400)
 PAUSE = bytes(48 * 900)
 
@@ -212,7 +212,8 @@ async def _drop(session: RealtimeSession) -> None:
         assert transport.peer is not None
         await transport.peer.close(1006)
     else:
-        transport._socket.transport.abort()
+        socket = transport._socket
+        (socket.transport if hasattr(socket, "transport") else socket.underlying_transport).abort()
 
 
 @asynccontextmanager
