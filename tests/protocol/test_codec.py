@@ -284,14 +284,14 @@ def test_types_are_listed_in_both_directions() -> None:
 
 @given(st.one_of(st.binary(max_size=64).map(lambda sound: b64encode(sound).decode()), st.text(max_size=12)))
 def test_the_quick_way_for_sound_makes_the_same_event(delta: str) -> None:
-    """Only where `type` comes first is it taken; sound that is none is the same unknown event either way."""
+    """Only where `type` comes first and the sound last is it taken; sound that is none is the same unknown event."""
     fields = {
         "response_id": "r",
         "item_id": "i",
         "output_index": 0,
         "content_index": 0,
-        "delta": delta,
         "event_id": "e",
+        "delta": delta,
     }
     quick = msgspec.json.encode({"type": "response.output_audio.delta", **fields})
     slow = msgspec.json.encode({"event_id": "e", "type": "response.output_audio.delta", **fields})
@@ -303,3 +303,40 @@ def test_the_quick_way_for_sound_makes_the_same_event(delta: str) -> None:
         assert "delta" in theirs.problem
     else:
         assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    ("tail", "sound"),
+    [
+        (b'"delta":"QUJD"}', b"ABC"),
+        (b'"delta":""}', b""),
+        (b'"delta":"QUJD"} ', b"ABC"),
+        (b'"delta":"QUJD","note":"QUJE"}', b"ABC"),
+        (b'"delta":"QUJD","x\\"delta":"QUJE"}', b"ABC"),
+        (b'"delta":"QUJD","x,\\"delta":"QUJE"}', b"ABC"),
+        (b'"delta":"QUJD","note":"\\",\\"delta\\":\\"QUJE"}', b"ABC"),
+        (b'"delta":"QUJD","more":{"a":1,"delta":"QUJE"}}', b"ABC"),
+        (b'"delta":"QUJD","delta":"QUJE"}', b"ABD"),
+        (b'"delta":"\\u0051UJD"}', b"ABC"),
+        (b'"delta":"QUJ"}', None),
+        (b'"delta":"QU-_"}', None),
+        (b'"delta":7}', None),
+        (b'"note":"QUJD"}', None),
+    ],
+)
+def test_sound_is_found_in_frames_of_any_shape(tail: bytes, sound: bytes | None) -> None:
+    head = b'{"type":"response.output_audio.delta","event_id":"e","response_id":"r","item_id":"i",'
+    event = decode_server_event(head + b'"output_index":0,"content_index":0,' + tail)
+    if sound is None:
+        assert isinstance(event, UnknownEvent)
+        assert event.problem
+    else:
+        assert isinstance(event, ResponseOutputAudioDelta)
+        assert event.delta == sound
+
+
+def test_half_a_frame_of_sound_is_no_event() -> None:
+    whole = b'{"type":"response.output_audio.delta","a":{"event_id":"e","delta":"QUJD"}'
+    for frame in (whole, whole[:-1], b'{"type":"response.output_audio.delta",'):
+        with pytest.raises(ProtocolError):
+            decode_server_event(frame)

@@ -33,19 +33,9 @@ class _Envelope(Struct):
     event_id: str | None = None
 
 
-class _AudioDelta(Struct):
-    """The most frequent event, its sound still in base64."""
-
-    response_id: str
-    item_id: str
-    output_index: int
-    content_index: int
-    delta: str
-    event_id: str = ""
-
-
 _AUDIO_DELTA = b'{"type":"response.output_audio.delta",'
-_audio_decoder = msgspec.json.Decoder(_AudioDelta)
+_DELTA_LAST = b',"delta":"'
+_audio_decoder = msgspec.json.Decoder(ResponseOutputAudioDelta)
 _server_decoder = msgspec.json.Decoder(ServerEvent)
 _client_decoder = msgspec.json.Decoder(ClientEvent)
 _envelope_decoder = msgspec.json.Decoder(_Envelope)
@@ -65,29 +55,28 @@ def encode(event: ClientEvent | ServerEvent | UnknownEvent) -> bytes:
 def decode_server_event(frame: bytes | str) -> ServerEvent | UnknownEvent:
     """One frame from a server. Raises ProtocolError only where the frame is not a JSON object with a `type`."""
     try:
-        if isinstance(frame, bytes) and frame.startswith(_AUDIO_DELTA):
-            return _audio_delta(frame)
+        if isinstance(frame, bytes) and frame.startswith(_AUDIO_DELTA) and (sound := _audio_delta(frame)) is not None:
+            return sound
         event: ServerEvent = _server_decoder.decode(frame)
         return event
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as problem:
         return _unknown(frame, problem)
 
 
-def _audio_delta(frame: bytes) -> ResponseOutputAudioDelta:
-    """The same as the decoder of all events makes of it, at two thirds of its cost: pybase64 decodes with SIMD."""
-    said = _audio_decoder.decode(frame)
+def _audio_delta(frame: bytes) -> ResponseOutputAudioDelta | None:
+    """The most frequent event with its sound as the last field: the same as the decoder of all events makes of it, at a
+    third of its cost, as pybase64 decodes with SIMD. None where it is not of that shape."""
+    start = frame.rfind(b'"', 0, -2) + 1
+    # A quote after a comma that is followed by a name begins a key, in any JSON; and base64 has no quote and no escape.
+    if not frame.endswith(_DELTA_LAST, 0, start) or not frame.endswith(b'"}'):
+        return None
     try:
-        sound = pybase64.b64decode(said.delta, validate=True)
-    except ValueError as problem:
-        raise msgspec.ValidationError(f"{problem} - at `$.delta`") from None
-    return ResponseOutputAudioDelta(
-        event_id=said.event_id,
-        response_id=said.response_id,
-        item_id=said.item_id,
-        output_index=said.output_index,
-        content_index=said.content_index,
-        delta=sound,
-    )
+        sound = pybase64.b64decode(memoryview(frame)[start:-2], validate=True)
+    except ValueError:
+        return None
+    event = _audio_decoder.decode(frame[:start] + b'"}')
+    msgspec.structs.force_setattr(event, "delta", sound)
+    return event
 
 
 def _unknown(frame: bytes | str, problem: Exception) -> UnknownEvent:
