@@ -88,7 +88,9 @@ class AudioSender(RTCRtpSender):
                 late_s = loop.time() - due_s
                 if late_s > HURRY_S:
                     ticks, due_s = ticks + int(late_s / PACKET_S), due_s + int(late_s / PACKET_S) * PACKET_S
-                await asyncio.sleep(max(0.0, -late_s))
+                elif late_s < 0:
+                    await asyncio.sleep(-late_s)
+                # else: several at once, for a loop that is busy comes round too seldom for one at a time
         except (ConnectionError, SrtpError):
             pass  # the connection has ended, and says so itself
 
