@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import numpy
 import pytest
@@ -218,3 +220,13 @@ def test_nothing_is_imported_before_it_is_used() -> None:
     )
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_the_guides_program_records_and_plays(sound: Sound, tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "guide" / "record.md"
+    (program,) = re.findall(r"```python no-run\n(.*?)```", page.read_text(), re.DOTALL)
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert re.search(r"loudest note: .*\n[23]\.\d seconds, 24000 Hz", ran.stdout), ran
+    assert parse_wav((tmp_path / "me.wav").read_bytes()).duration_ms > 2_000

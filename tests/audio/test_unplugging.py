@@ -1,4 +1,4 @@
-"""A sound card that is unplugged, in a process that nothing of it outlives (scenes in `unplugging`)."""
+"""A sound card that is unplugged (duologue.audio.line), in a process that nothing of it outlives (scenes in `unplugging`)."""
 
 from __future__ import annotations
 
