@@ -1,4 +1,4 @@
-"""A sound card that is unplugged (duologue.audio.line), in a process that nothing of it outlives (scenes in `unplugging`)."""
+"""A sound card that is unplugged (duologue.audio.line): scenes in `unplugging`, each in a process that nothing outlives."""
 
 from __future__ import annotations
 
