@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from http import HTTPStatus
 from typing import Any
 
@@ -208,3 +209,14 @@ def test_events_go_on_across_connections() -> None:
             assert "hello" in server.sessions[1].texts.values()
 
     run(story)
+
+
+def test_a_loop_that_ends_with_a_conversation_begins_no_new_one(caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        server = await HostileServer([]).__aenter__()
+        client = RealtimeClient(server.url, reconnect=QUICK)
+        await client.connect()
+
+    run(story)
+    gc.collect()
+    assert "Task was destroyed" not in caplog.text

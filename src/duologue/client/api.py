@@ -207,11 +207,15 @@ class RealtimeAPI(Emitter):
                 if self._handlers or self._waiters:
                     self.emit(f"server.{tag_of(event)}", event)
                     self.emit("server.*", event)
+        except asyncio.CancelledError:
+            # The loop ends, with everyone in it: no drop that a new connection could mend.
+            self.closed = TransportClosed(1006, "the event loop ended", by="us")
+            raise
         except Exception:
             _log.exception("the transport failed")
             await transport.close(1011, "reader failed")
         finally:
-            self.closed = transport.closed or TransportClosed()
+            self.closed = self.closed or transport.closed or TransportClosed()
             if self._log is not None:
                 self._log.say(str(self.closed))
             if self.on_end is not None:
