@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -78,8 +79,8 @@ class ScriptLlm:
         for act in acts if isinstance(acts, tuple) else (acts,):
             match act:
                 case str():
-                    for word in act.split(" "):
-                        yield TextDelta(text=f"{word} ")
+                    for word in re.findall(r"\s*\S+", act):
+                        yield TextDelta(text=word)
                 case Use(name=name, arguments=arguments):
                     yield ToolCallDelta(index=index, name=name, arguments=arguments)
                     index += 1

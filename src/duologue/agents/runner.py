@@ -51,9 +51,7 @@ class RealtimeRunner:
             tracing_disabled=bool(config.get("tracing_disabled")),
         )
         session_config = {**(config.get("model_settings") or {}), **(model.get("initial_model_settings") or {})}
-        return RealtimeSession(
-            self._agent, self._transport, config=session_config, context=context, settings=settings
-        )
+        return RealtimeSession(self._agent, self._transport, config=session_config, context=context, settings=settings)
 
 
 def _only(given: Mapping[str, Any] | None, known: set[str]) -> dict[str, Any]:

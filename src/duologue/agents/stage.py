@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Coroutine, Mapping
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from duologue.agents import effects as do
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 _UNDONE = 1024
 _LATER = 64
 _SAY = "Say exactly these words, and nothing else: {words}"
+_ROOT: ContextVar[asyncio.Task[Any] | None] = ContextVar("the stage's own task that this code runs for", default=None)
 _log = logging.getLogger(__name__)
 
 
@@ -59,7 +61,8 @@ class Stage:
         self.agent_usage: dict[str, Totals] = {}
         self._session = session
         self._voice: Voice | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._closers: set[asyncio.Task[Any] | None] = set()
         self._undone: deque[do.Effect] = deque()
         self._later: deque[tuple[Message, bool]] = deque(maxlen=_LATER)
         self._doer: asyncio.Task[None] | None = None
@@ -96,10 +99,10 @@ class Stage:
         """End everything; the caller's own task is left alone. `quietly`: nobody is told."""
         if quietly:
             self.over = True
+        self._closers.add(_ROOT.get() or asyncio.current_task())
         await self.client.disconnect()
         self._finish()
-        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
-        if tasks:
+        if tasks := self._tasks - self._closers:
             await asyncio.wait(tasks)
 
     def _ended(self, why: TransportClosed) -> None:
@@ -112,13 +115,8 @@ class Stage:
     def _finish(self) -> None:
         if self._voice is not None:
             self._voice.close()
-        try:
-            current = asyncio.current_task()
-        except RuntimeError:
-            current = None
-        for task in self._tasks:
-            if task is not current:
-                task.cancel()
+        for task in self._tasks - self._closers:
+            task.cancel()
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run something beside; what it raises is told."""
@@ -127,6 +125,7 @@ class Stage:
         task.add_done_callback(self._tasks.discard)
 
     async def _guard(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        _ROOT.set(asyncio.current_task())
         try:
             await work
         except (TransportClosed, NotConnected):
@@ -139,7 +138,9 @@ class Stage:
     # --- what happens ------------------------------------------------------------------------------------------
 
     def tell(self, event: SessionEvent) -> None:
-        """Tell the application."""
+        """Tell the application; nothing after the end."""
+        if self.over and not isinstance(event, SessionEnded):
+            return
         self._session.audience.tell(event)
 
     def _server(self, event: ev.ServerEvent | UnknownEvent) -> None:
@@ -179,7 +180,7 @@ class Stage:
 
     def perform(self, effects: list[do.Effect]) -> None:
         """Do what the director decided: tell at once, send in order, run beside."""
-        for effect in effects:
+        for effect in effects if not self.over else ():
             match effect:
                 case do.Tell(event=event):
                     self.tell(event)
