@@ -15,6 +15,8 @@ import pytest
 from wire import simple_engines
 
 from duologue.protocol.codec import CLIENT_EVENT_TYPES
+from duologue.protocol.dialect import client_event_to_beta
+from duologue.server.admission import Dialect, Intent
 from duologue.server.runner import RealtimeServer
 from duologue.transports.base import BinaryFrame
 from duologue.transports.memory import MemoryTransport, memory_pair
@@ -107,15 +109,17 @@ def mutate(dice: random.Random, value: Any) -> Any:
     return dice.choice(JUNK)
 
 
-def a_frame(dice: random.Random) -> bytes | BinaryFrame:
+def a_frame(dice: random.Random, dialect: Dialect) -> bytes | BinaryFrame:
     roll = dice.random()
     if roll < 0.02:
         return BinaryFrame(dice.randbytes(dice.randrange(20)))
     if roll < 0.05:
         return dice.randbytes(dice.randrange(60))
-    if roll < 0.45:
-        return json.dumps(an_event(dice)).encode()
     event: Any = an_event(dice)
+    if dialect == "beta":
+        event = json.loads(client_event_to_beta(json.dumps(event)))
+    if roll < 0.45:
+        return json.dumps(event).encode()
     for _ in range(dice.randrange(1, 4)):
         event = mutate(dice, event)
     frame = json.dumps(event).encode()
@@ -149,17 +153,17 @@ async def still_there(transport: MemoryTransport, reader: Reader, name: str) -> 
     assert await asyncio.wait_for(reader.answers.get(), 60) == name
 
 
-async def fuzz(count: int, seed: int, intent: str = "conversation") -> int:
+async def fuzz(count: int, seed: int, intent: Intent = "conversation", dialect: Dialect = "ga") -> int:
     """Send that many frames over one connection; gives the number of events that came back."""
     dice = random.Random(seed)
     server = RealtimeServer(simple_engines())
     before = asyncio.all_tasks()
     near, far = memory_pair()
-    session = asyncio.create_task(server.serve(far, model="scripted", intent=intent), name="session")
+    session = asyncio.create_task(server.serve(far, model="scripted", intent=intent, dialect=dialect), name="session")
     reader = Reader(near)
     reading = asyncio.create_task(reader.run(), name="reader")
     for number in range(count):
-        frame = a_frame(dice)
+        frame = a_frame(dice, dialect)
         if isinstance(frame, BinaryFrame):
             near._out.frames.append(frame)  # as a socket would hand it over: `send` takes text only
         else:
@@ -175,10 +179,11 @@ async def fuzz(count: int, seed: int, intent: str = "conversation") -> int:
     return reader.events
 
 
+@pytest.mark.parametrize("dialect", ["ga", "beta"])
 @pytest.mark.parametrize("intent", ["conversation", "transcription"])
-def test_two_thousand_frames(intent: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_two_thousand_frames(intent: Intent, dialect: Dialect, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
-        assert asyncio.run(fuzz(2_000, seed=len(intent), intent=intent)) > 500
+        assert asyncio.run(fuzz(2_000, seed=len(intent), intent=intent, dialect=dialect)) > 500
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR], caplog.text
 
 
@@ -190,7 +195,8 @@ def test_a_hundred_thousand_frames(caplog: pytest.LogCaptureFixture) -> None:
     sizes = []
     with caplog.at_level(logging.ERROR):
         for seed in range(1, 51):
-            asyncio.run(fuzz(2_000, seed=seed, intent="transcription" if seed % 5 == 0 else "conversation"))
+            intent: Intent = "transcription" if seed % 5 == 0 else "conversation"
+            asyncio.run(fuzz(2_000, seed=seed, intent=intent, dialect="beta" if seed % 3 == 0 else "ga"))
             gc.collect()
             sizes.append(tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()
