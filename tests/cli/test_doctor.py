@@ -38,6 +38,7 @@ def test_only_gaps_and_a_machine_that_cannot(tmp_path: Path) -> None:
     """A package that cannot be imported stands for one that is not installed."""
     (tmp_path / "numpy.py").write_text("raise ImportError('no such package')\n")
     report = doctor(tmp_path, "--gaps", PYTHONPATH=os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    assert report.stderr == "", "what is missing stands in the report"
     assert report.returncode == 1, report
     assert "ok  " not in report.stdout
     assert "gap speech detector" in report.stdout

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from duologue.client.meter import Meter
 from duologue.dialogue.cost import parse_prices
+from duologue.errors import ConfigError
 from duologue.protocol import server_events as ev
 from duologue.protocol.responses import DurationUsage, InputTokens, OutputTokens, Response, Usage
 from duologue.protocol.session import Audio, AudioInput, RealtimeSession, Transcription
@@ -61,3 +64,9 @@ def test_a_budget_is_spent_at_its_figure_and_needs_a_price() -> None:
     strange.apply(done())
     assert strange.totals.unpriced == 1
     assert not strange.spent
+
+
+@pytest.mark.parametrize("budget", [-1, 0, "1", float("nan")])
+def test_a_budget_is_an_amount_of_money(budget: Any) -> None:
+    with pytest.raises(ConfigError, match="a budget is more than 0 dollars"):
+        Meter(budget)

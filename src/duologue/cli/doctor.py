@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the report; returns 1 where the embedded conversation cannot work."""
+    # What is missing stands in the report, and only there.
+    logging.getLogger("duologue").setLevel(logging.CRITICAL)
     try:
         findings = asyncio.run(_report(only_gaps=options.gaps))
     except KeyboardInterrupt:

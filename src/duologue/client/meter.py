@@ -6,6 +6,7 @@ from msgspec import UNSET
 
 from duologue.client.payloads import UsageUpdate
 from duologue.dialogue.cost import PriceTable, Totals, cost_of, default_prices, transcription_cost
+from duologue.errors import ConfigError
 from duologue.protocol import server_events as ev
 from duologue.protocol.codec import UnknownEvent
 from duologue.protocol.responses import Usage
@@ -13,9 +14,14 @@ from duologue.protocol.session import AnySession, RealtimeSession, Transcription
 
 
 class Meter:
-    """Adds up usage over all connections of a client. Its figures are estimates by `prices`, a table of a day."""
+    """Adds up usage over all connections of a client. Its figures are estimates by `prices`, a table of a day.
+
+    Raises ConfigError for a budget that is no amount of money.
+    """
 
     def __init__(self, budget_usd: float | None = None, prices: PriceTable | None = None) -> None:
+        if budget_usd is not None and not (isinstance(budget_usd, int | float) and budget_usd > 0):
+            raise ConfigError(f"a budget is more than 0 dollars, not {budget_usd!r}")
         self.budget_usd = budget_usd
         self.prices = prices or default_prices()
         self.totals = Totals()
