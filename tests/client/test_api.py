@@ -43,9 +43,9 @@ def test_events_by_name_in_both_directions() -> None:
 def test_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-env")
     assert RealtimeAPI().url == "wss://api.openai.com/v1/realtime?model=gpt-realtime"
-    assert asyncio.run(RealtimeAPI()._key()) == "sk-env"
+    assert asyncio.run(RealtimeAPI().key()) == "sk-env"
     local = RealtimeAPI("ws://127.0.0.1:8000/v1/realtime", model="a b")
     assert local.url == "ws://127.0.0.1:8000/v1/realtime?model=a+b"
-    assert asyncio.run(local._key()) is None
-    assert asyncio.run(RealtimeAPI("wss://evilopenai.com/v1/realtime")._key()) is None
+    assert asyncio.run(local.key()) is None
+    assert asyncio.run(RealtimeAPI("wss://evilopenai.com/v1/realtime").key()) is None
     assert "sk-mine" not in repr(RealtimeAPI("ws://h/?model=x", api_key="sk-mine"))

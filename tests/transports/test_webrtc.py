@@ -18,9 +18,10 @@ from lossy import Hop
 from duologue.audio.spec import AudioSpec
 from duologue.errors import ConfigError, ConnectFailed, MissingExtra, ProtocolError, TransportClosed
 from duologue.transports import rtc_peer
+from duologue.transports.call_address import IceServer, calls_url
 from duologue.transports.rtc_channel import UNREAD_BYTES
 from duologue.transports.rtc_peer import Peer
-from duologue.transports.webrtc import IceServer, WebRtcTransport, calls_url, connect
+from duologue.transports.webrtc import WebRtcTransport, connect
 
 FRAME = b'{"type":"hello"}'
 

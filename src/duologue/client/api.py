@@ -22,8 +22,9 @@ from duologue.protocol.codec import UnknownEvent, decode_server_event, encode
 from duologue.protocol.server_events import ServerEvent
 from duologue.transports.base import EventTransport
 from duologue.transports.beta import BetaTransport
+from duologue.transports.dial import open_websocket
+from duologue.transports.runtime import check_key
 from duologue.transports.tap import tap
-from duologue.transports.websocket import connect as connect_websocket
 
 ApiKey = str | Callable[[], str | Awaitable[str]]
 """A key, or a function that gives one for each connection (a key that lives a minute); it may be asynchronous."""
@@ -125,10 +126,10 @@ class RealtimeAPI(Emitter):
     async def _dial(self) -> EventTransport:
         if self._opener is not None:
             return await self._opener()
-        where = endpoint(self.url, self.model, await self._key(), self.options)
+        where = endpoint(self.url, self.model, await self.key(), self.options)
         if self._log is not None:
             self._log.say(f"connecting to {where.url} ({where.dialect})")
-        socket = await connect_websocket(
+        socket = await open_websocket(
             where.url,
             headers=where.headers,
             subprotocols=where.subprotocols,
@@ -223,7 +224,14 @@ class RealtimeAPI(Emitter):
             self.emit("close", self.closed)
             self.fail_waiters(self.closed)
 
-    async def _key(self) -> str | None:
+    async def key(self) -> str | None:
+        """The key of the next connection, None where there is none. Raises ConfigError for a lasting key in a page, and
+        ConnectFailed where the function that gives it fails."""
+        key = await self._given_key()
+        check_key(key, dangerously_allow=self.options.dangerously_allow_api_key_in_browser)
+        return key
+
+    async def _given_key(self) -> str | None:
         given = self._api_key
         if given is None:
             given = os.environ.get("OPENAI_API_KEY") if is_openai(self.url) else None

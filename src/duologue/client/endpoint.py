@@ -41,6 +41,8 @@ class ConnectionOptions(Struct, frozen=True, kw_only=True):
     """How long connecting may take."""
     sink: Sink | None = None
     """Gets a copy of every frame."""
+    dangerously_allow_api_key_in_browser: bool = False
+    """Let a lasting key be used in a page (Pyodide), where every visitor can read it; else only ephemeral ones (`ek_`)."""
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):

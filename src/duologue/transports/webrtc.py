@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
-from msgspec import Struct
 
 from duologue.audio.port import MediaPort
 from duologue.audio.spec import AudioSpec
 from duologue.errors import ConfigError, ConnectFailed, MissingExtra, ProtocolError, TransportClosed
 from duologue.protocol.session import AnySession, RealtimeSession
+from duologue.transports.call_address import IceServer, call_id_of, calls_url
 
 if TYPE_CHECKING:
     from duologue.transports.rtc_peer import Peer
@@ -26,14 +25,6 @@ if TYPE_CHECKING:
 SPEC = AudioSpec(rate_hz=24_000)
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _BODY_SHOWN = 2000
-
-
-class IceServer(Struct, frozen=True, kw_only=True):
-    """A STUN or TURN server, e.g. `stun:stun.example.org:3478` or `turn:turn.example.org?transport=tcp`."""
-
-    url: str
-    username: str | None = None
-    credential: str | None = None
 
 
 class WebRtcTransport:
@@ -135,15 +126,6 @@ async def connect(
     return transport
 
 
-def calls_url(url: str) -> tuple[str, str]:
-    """Where to offer a call for an address of any kind, and the model that the address names, or nothing."""
-    parts = urlsplit(url.strip())
-    scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
-    path = parts.path.rstrip("/")
-    path = path if path.endswith("/calls") else f"{path}/calls"
-    return urlunsplit((scheme, parts.netloc, path, "", "")), parse_qs(parts.query).get("model", [""])[0]
-
-
 async def _dial(address: str, api_key: str, offer: str, session: AnySession | None) -> tuple[str, str | None]:
     """The answer to an offer, and the call's id."""
     headers = {"Authorization": f"Bearer {api_key}"}
@@ -172,7 +154,4 @@ async def _dial(address: str, api_key: str, offer: str, session: AnySession | No
             body=reply.text[:_BODY_SHOWN],
             retryable=reply.status_code in (408, 425, 429) or reply.status_code >= 500,
         )
-    place = reply.headers.get("Location", "")
-    with suppress(ValueError):
-        place = urlsplit(place).path
-    return reply.text, place.rstrip("/").rpartition("/")[2] or None
+    return reply.text, call_id_of(reply.headers.get("Location", ""))
