@@ -1,12 +1,14 @@
 """Install the clients that the compatibility tests run in environments of their own, unless they are there already.
 
 The beta dialect's last SDK needs older packages than its successor, so it gets `.cache/beta`; the Node clients go to
-`tests/compat/node/node_modules`. `python tools/install_peers.py` does both; with nothing to do it needs no network.
+`tests/compat/node/node_modules`, and what the core needs inside Pyodide to `.cache/pyodide`, as wheels for WebAssembly.
+`python tools/install_peers.py` does it all; with nothing to do it needs no network.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -17,6 +19,10 @@ from build_page import BuildFailed, npm_command
 ROOT = Path(__file__).resolve().parent.parent
 BETA = ROOT / ".cache" / "beta"
 BETA_LOCK = ROOT / "requirements" / "beta.txt"
+WHEELS = ROOT / ".cache" / "pyodide"
+WHEELS_LOCK = ROOT / "requirements" / "pyodide.txt"
+WHEELS_FOR = ("pyemscripten_2026_0_wasm32", "314", "cp314")
+"""Platform, Python and ABI of the Pyodide that the Node clients' lock names."""
 NODE = ROOT / "tests" / "compat" / "node"
 
 
@@ -58,11 +64,26 @@ def install_node() -> None:
     stamp.write_text(lock.read_text())
 
 
+def install_wheels() -> None:
+    """The compiled packages of the core for Python in WebAssembly."""
+    stamp = WHEELS / "lock"
+    if installed(stamp, WHEELS_LOCK):
+        return
+    print("install_peers: fetching the core's wheels for Pyodide (once)", flush=True)
+    shutil.rmtree(WHEELS, ignore_errors=True)
+    platform, python, abi = WHEELS_FOR
+    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
+    target = ["--platform", platform, "--python-version", python, "--abi", abi, "--implementation", "cp"]
+    subprocess.run([*command, *target, "-d", WHEELS, "-r", WHEELS_LOCK], check=True)
+    stamp.write_text(WHEELS_LOCK.read_text())
+
+
 def main() -> int:
     """The command."""
     try:
         install_beta()
         install_node()
+        install_wheels()
     except (BuildFailed, subprocess.CalledProcessError, OSError) as problem:
         print(f"install_peers: {problem}", file=sys.stderr)
         return 1

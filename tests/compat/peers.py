@@ -39,3 +39,8 @@ def node_command() -> str:
 def node_modules() -> Path:
     """The folder of the Node clients."""
     return _present(ROOT / "tests" / "compat" / "node" / "node_modules" / "@openai")
+
+
+def pyodide_wheels() -> list[Path]:
+    """The core's compiled packages for Pyodide."""
+    return sorted(_present(_installer().WHEELS).glob("*.whl"))
