@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from script import Script, pcm
 
 from duologue.server import inputs
@@ -42,12 +43,16 @@ def test_a_response_that_was_cut_off_by_its_limit_says_so() -> None:
     assert response["output"][0]["status"] == "incomplete"
 
 
-def test_nothing_produced_is_nothing_billed() -> None:
+@pytest.mark.parametrize("status", ["cancelled", "failed"])
+def test_nothing_produced_is_nothing_billed(status: str) -> None:
     s = Script()
     s.client("response.create")
-    s.client("response.cancel")
+    if status == "cancelled":
+        s.client("response.cancel")
+    else:
+        s.give(inputs.ModelFailed(response_id="resp_1", code="engine_unreachable", message="nobody there"))
     response = s.events()[-2]["response"]
-    assert response["output"] == []
+    assert (response["status"], response["output"]) == (status, [])
     assert response["usage"]["total_tokens"] == 0
 
 

@@ -226,7 +226,7 @@ class ResponseMachine:
         for item_id in self.calling:
             events += self.answered(item_id, failure("tool_execution_error", "The response ended before the call did."))
         said = count_output(self._output, lambda item: self._sounds_ms.get(str(item.id), 0))
-        nothing_read = status == "cancelled" and not self._output
+        nothing_read = done is None and not self._output  # stopped, or failed, before the model said a word
         usage = settle(InputTokens() if nothing_read else self._read, said, done)
         self.estimate = estimate_in(usage, done)
         self.response = replace(
