@@ -7,10 +7,11 @@ import datetime
 import os
 import platform
 
-from bench import client, interruptions, library, memory, page, server, turns, webrtc
+from bench import agents, client, interruptions, library, memory, page, server, turns, webrtc
 from bench.tables import DOC, Sheet
 
 PARTS = {
+    "agents": agents.run,
     "client": client.run,
     "library": library.run,
     "server": server.run,

@@ -42,6 +42,13 @@ def hints_of(findings: Sequence[tuple[OutputGuardrail | InputGuardrail, Verdict]
     return "".join(f" {hint}" for guardrail, verdict in findings if (hint := verdict.message or guardrail.policy_hint))
 
 
+def heard(event: ev.ResponseOutputAudioDelta) -> AudioData:
+    """The sound as the application gets it."""
+    return AudioData(
+        audio=event.delta, response_id=event.response_id, item_id=event.item_id, content_index=event.content_index
+    )
+
+
 class Spoken:
     """The answers of one session."""
 
@@ -62,22 +69,20 @@ class Spoken:
             return False
         return self._held.put(sound)
 
+    def goes_on(self, item_id: str) -> bool:
+        """Whether sound of this item was heard before."""
+        return item_id in self._begun
+
     def sound(self, event: ev.ResponseOutputAudioDelta) -> list[Effect]:
         """Sound to be heard."""
-        heard = AudioData(
-            audio=event.delta,
-            response_id=event.response_id,
-            item_id=event.item_id,
-            content_index=event.content_index,
-        )
         if event.item_id in self._begun:
-            return [Tell(heard)]
+            return [Tell(heard(event))]
         self.sounded = True
         self.playing = event.item_id
         self._begun[event.item_id] = None
         while len(self._begun) > _REMEMBERED:
             self._begun.popitem(last=False)
-        return [Tell(AudioStart(response_id=event.response_id, item_id=event.item_id)), Tell(heard)]
+        return [Tell(AudioStart(response_id=event.response_id, item_id=event.item_id)), Tell(heard(event))]
 
     def makes(self, response_id: str, item_id: str) -> None:
         """An answer gets content: in a call, where no sound is in the events, this tells which item will be heard."""

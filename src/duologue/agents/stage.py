@@ -25,6 +25,7 @@ from duologue.agents.events import (
     UsageUpdated,
 )
 from duologue.agents.history import HIDDEN, readable_one
+from duologue.agents.spoken import heard
 from duologue.agents.tools import RunContext
 from duologue.agents.working import call, consider, look, make_cast, run_tool
 from duologue.client.client import RealtimeClient
@@ -144,6 +145,10 @@ class Stage:
         self._session.audience.tell(event)
 
     def _server(self, event: ev.ServerEvent | UnknownEvent) -> None:
+        if type(event) is ev.ResponseOutputAudioDelta and self.director.spoken.goes_on(event.item_id):
+            # Half of all events are more of the same sound, which decides nothing.
+            self.tell(heard(event))
+            return
         if effects := self.director.server(event):
             self.perform(effects)
         if self._later and isinstance(event, ev.ResponseDone):

@@ -136,11 +136,14 @@ class Emitter:
 
     def emit(self, name: str, event: Any) -> None:
         """Tell all who listen to `name`; nothing that they do comes back."""
+        handlers = self._handlers.get(name)
+        if handlers is None and not self._waiters:
+            return
         if self._waiters:
             for future in self._waiters.pop(name, ()):
                 if not future.done():
                     future.set_result(event)
-        for handler, run in tuple(self._handlers.get(name, ())):
+        for handler, run in tuple(handlers or ()):
             if isinstance(run, _Mailbox):
                 run.put(event)
                 continue
