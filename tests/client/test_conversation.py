@@ -6,11 +6,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from duologue.audio.wav import parse_wav
 from duologue.client.conversation import RealtimeConversation
 from duologue.client.replay import plan
 from duologue.protocol import server_events as ev
 from duologue.protocol.items import FunctionCall, InputAudio, InputText, Message, OutputAudio
 from duologue.protocol.responses import Response
+from duologue.protocol.session import Audio, AudioInput, AudioOutput, PcmaFormat, PcmuFormat, RealtimeSession
 
 Where = dict[str, Any]
 AT: Where = {"response_id": "r", "item_id": "a", "output_index": 0, "content_index": 0}
@@ -230,3 +232,18 @@ def test_a_cleared_conversation_is_empty_and_goes_on() -> None:
     assert (talk.items, talk.input.position, talk.output_bytes_per_ms) == ([], 0, 8)
     talk.apply(added(user("b", "again")))
     assert [item.id for item in talk.items] == ["b"]
+
+
+def test_items_know_the_format_of_their_sound() -> None:
+    talk = RealtimeConversation()
+    audio = Audio(input=AudioInput(format=PcmaFormat()), output=AudioOutput(format=PcmuFormat()))
+    talk.apply(ev.SessionUpdated(session=RealtimeSession(audio=audio)))
+    talk.clear()
+    talk.queue_input_audio(bytes(800))
+    talk.input.mark_commit()
+    talk.apply(ev.InputAudioBufferCommitted(item_id="u"))
+    talk.apply(added(user("u")))
+    talk.apply(added(assistant("a"), "u"))
+    talk.apply(ev.ResponseOutputAudioDelta(delta=bytes(800), **AT))
+    assert [item.sound for item in talk.items] == [PcmaFormat(), PcmuFormat()]
+    assert [parse_wav(item.formatted.file or b"").duration_ms for item in talk.items] == [100, 100]

@@ -1,7 +1,17 @@
 from __future__ import annotations
 
+import math
+
+import pytest
+
+from duologue.audio.g711 import alaw_encode, ulaw_encode
+from duologue.audio.pcm16 import pack, rms
+from duologue.audio.wav import parse_wav
 from duologue.client.items import ConversationItem
 from duologue.protocol.items import FunctionCallOutput, InputAudio, Message, OutputAudio, OutputText
+from duologue.protocol.session import AudioFormat, PcmaFormat, PcmFormat, PcmuFormat
+
+TONE = pack(round(8000 * math.sin(n / 5)) for n in range(800))
 
 
 def test_a_newer_version_never_wipes_what_came_before() -> None:
@@ -29,3 +39,16 @@ def test_outputs_have_no_tool_and_no_file() -> None:
     assert item.formatted.tool is None
     assert item.formatted.file is None
     assert "42" in repr(item)
+
+
+@pytest.mark.parametrize(
+    ("sound", "codes", "rate_hz"),
+    [(PcmuFormat(), ulaw_encode(TONE), 8000), (PcmaFormat(), alaw_encode(TONE), 8000), (PcmFormat(), TONE, 24_000)],
+)
+def test_the_file_is_pcm16_whatever_the_session_speaks(sound: AudioFormat, codes: bytes, rate_hz: int) -> None:
+    item = ConversationItem("a", sound)
+    item.part(0).add_audio(codes)
+    wav = parse_wav(item.formatted.file or b"")
+    assert wav.spec.rate_hz == rate_hz
+    assert len(wav.data) == len(TONE)
+    assert rms(wav.data) == pytest.approx(rms(TONE), rel=0.02)

@@ -7,7 +7,7 @@ item itself (a transcript, sound) waits in an unplaced draft.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any, Literal
+from typing import Literal
 
 from msgspec import UNSET, Struct
 
@@ -17,7 +17,7 @@ from duologue.client.speech import InputSpeech
 from duologue.protocol import server_events as ev
 from duologue.protocol.codec import UnknownEvent
 from duologue.protocol.items import Item
-from duologue.protocol.session import AnySession, PcmFormat
+from duologue.protocol.session import AnySession, AudioFormat, PcmFormat
 
 Happening = Literal["appended", "updated", "completed", "deleted"]
 _DRAFTS = 256
@@ -53,6 +53,8 @@ class RealtimeConversation:
         self._audio_bytes = 0
         self.input = InputSpeech()
         self.output_bytes_per_ms = BYTES_PER_MS
+        self._input_format: AudioFormat = PcmFormat()
+        self._output_format: AudioFormat = PcmFormat()
         self._placed: dict[str, ConversationItem] = {}
         self._drafts: OrderedDict[str, ConversationItem] = OrderedDict()
         self._sent: OrderedDict[str, tuple[str, Item]] = OrderedDict()
@@ -87,10 +89,10 @@ class RealtimeConversation:
 
     def clear(self) -> None:
         """Forget everything but the formats of the sound."""
-        output = self.output_bytes_per_ms
         self.restart_input()
         fresh = RealtimeConversation(self.keep_audio_bytes)
-        fresh.input, fresh.output_bytes_per_ms = self.input, output
+        fresh.input, fresh.output_bytes_per_ms = self.input, self.output_bytes_per_ms
+        fresh._input_format, fresh._output_format = self._input_format, self._output_format
         self.__dict__ = fresh.__dict__
 
     def expect(self, item: Item, event_id: str) -> None:
@@ -133,6 +135,7 @@ class RealtimeConversation:
                 item = self._item(item_id)
                 if item.cut_ms is not None:
                     return []
+                item.sound = self._output_format
                 item.part(index).add_audio(audio)
                 self._count(len(audio))
                 return [Update("updated", item, Delta(audio=audio))]
@@ -249,9 +252,11 @@ class RealtimeConversation:
         if session.audio is UNSET:
             return
         if session.audio.input is not UNSET and session.audio.input.format is not UNSET:
-            self.input.bytes_per_ms = _bytes_per_ms(session.audio.input.format)
+            self._input_format = session.audio.input.format
+            self.input.bytes_per_ms = _bytes_per_ms(self._input_format)
         if session.audio.output is not UNSET and session.audio.output.format is not UNSET:
-            self.output_bytes_per_ms = _bytes_per_ms(session.audio.output.format)
+            self._output_format = session.audio.output.format
+            self.output_bytes_per_ms = _bytes_per_ms(self._output_format)
 
     def _count(self, size_bytes: int) -> None:
         """More sound is kept: where it is too much, the oldest goes, down to three quarters, so that this is rare."""
@@ -273,7 +278,7 @@ class RealtimeConversation:
         """The item, or a draft of it: its events may come before it does."""
         item = self._placed.get(item_id) or self._drafts.get(item_id)
         if item is None:
-            item = self._drafts[item_id] = ConversationItem(item_id)
+            item = self._drafts[item_id] = ConversationItem(item_id, self._input_format)
             while len(self._drafts) > _DRAFTS:
                 self._drafts.popitem(last=False)
         return item
@@ -381,5 +386,5 @@ class RealtimeConversation:
             memory.popitem(last=False)
 
 
-def _bytes_per_ms(audio_format: Any) -> int:
+def _bytes_per_ms(audio_format: AudioFormat) -> int:
     return max(1, 2 * audio_format.rate // 1000) if isinstance(audio_format, PcmFormat) else 8

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from duologue.audio.g711 import alaw_decode, ulaw_decode
 from duologue.audio.wav import pack_wav
 from duologue.protocol.items import (
     FunctionCall,
@@ -19,6 +20,9 @@ from duologue.protocol.items import (
     OutputAudio,
     OutputText,
 )
+from duologue.protocol.session import AudioFormat, PcmaFormat, PcmFormat, PcmuFormat
+
+_PCM = PcmFormat()
 
 
 class ToolCall(Struct, frozen=True, kw_only=True):
@@ -122,26 +126,35 @@ class Formatted:
 
     @property
     def file(self) -> bytes | None:
-        """The sound as a WAV file, PCM16 at 24 kHz; None where there is none."""
+        """The sound as a WAV file: PCM16 at 24 kHz, or at 8 kHz where the session speaks G.711; None where there is none."""
         audio = self.audio
-        return pack_wav(audio[: len(audio) // 2 * 2]) if audio else None
+        if not audio:
+            return None
+        match self._item.sound:
+            case PcmuFormat():
+                return pack_wav(ulaw_decode(audio), rate_hz=8000)
+            case PcmaFormat():
+                return pack_wav(alaw_decode(audio), rate_hz=8000)
+            case PcmFormat(rate=rate_hz):
+                return pack_wav(audio[: len(audio) // 2 * 2], rate_hz=rate_hz)
 
 
 class ConversationItem:
     """`type`, `role`, `status`, `name`, `call_id` as on the wire; `formatted` for people; `wire` is the last version seen.
 
-    `cut_ms`: the speech was truncated after so many ms. `completed`: the server said that the item is final.
-    `transcribed`: the words of the user's speech are whole, and no words were heard where there are none.
+    `sound`: the format of its sound. `cut_ms`: the speech was truncated after so many ms. `completed`: the server said that
+    the item is final. `transcribed`: the words of the user's speech are whole, and no words were heard where there are none.
     """
 
     __slots__ = (
         "_arguments", "_parts", "call_id", "completed", "cut_ms", "formatted", "id", "name", "next", "output", "placed",
-        "previous", "response_id", "role", "spoken", "status", "transcribed", "transcription_code",
+        "previous", "response_id", "role", "sound", "spoken", "status", "transcribed", "transcription_code",
         "transcription_error", "type", "wire",
     )  # fmt: skip
 
-    def __init__(self, item_id: str) -> None:
+    def __init__(self, item_id: str, sound: AudioFormat = _PCM) -> None:
         self.id = item_id
+        self.sound = sound
         self.type = "message"
         self.role: str | None = None
         self.status: str | None = None
