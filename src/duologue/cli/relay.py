@@ -23,7 +23,6 @@ from duologue.relay.server import Recorder, Relay, call_log
 from duologue.relay.settings import Settings, load
 from duologue.relay.setup import Setup, prepare
 from duologue.relay.sockets import upgrader
-from duologue.transports.tap import Sink
 
 _log = logging.getLogger("duologue.relay")
 
@@ -99,7 +98,7 @@ def _reload(relay: Relay, options: argparse.Namespace) -> None:
 
 
 def _recorder(folder: Path) -> Recorder:
-    def record(call_id: str, caller: Caller) -> Sink | None:
+    def record(call_id: str, caller: Caller) -> Trace | None:
         about = {"call": call_id, "user": caller.user}
         try:
             return Trace(folder / f"{call_id}.jsonl", about, started_unix_ms=time.time_ns() // 1_000_000)

@@ -42,8 +42,15 @@ REFUSED = 4000
 _log = logging.getLogger(__name__)
 
 
+class Recording(Sink, Protocol):
+    """Where a call is recorded."""
+
+    def close(self) -> None:
+        """Nothing more comes."""
+
+
 class Terms(Struct, frozen=True, kw_only=True):
-    """What a call begins with. `first`: a caller's event to judge before all that it sends."""
+    """What a call begins with. `first`: a caller's event to judge before all that it sends; `judge`: who judges."""
 
     setup: Setup
     caller: Caller
@@ -51,7 +58,8 @@ class Terms(Struct, frozen=True, kw_only=True):
     to_upstream: Ga
     address: str
     first: bytes | None = None
-    sink: Sink | None = None
+    sink: Recording | None = None
+    judge: type[Judge] = Judge
 
 
 class Report(Struct, frozen=True, kw_only=True):
@@ -102,8 +110,6 @@ class Call:
         self.upstream: Line | None = None
         self.from_caller = self.from_upstream = 0
         self.spending = Spending()
-        self.on_session: Callable[[object], None] | None = None
-        """Shown every session that the upstream says is in force, policy and all."""
         self._desk = desk
         self._begun_ms = monotonic_ms()
         self._end: CloseCall | None = None
@@ -174,17 +180,20 @@ class Call:
             if judge.upstream_passes(each, now_ms):
                 self._send_caller(each)
             else:
-                if self.on_session is not None and b'"session.' in each[:200]:
-                    event = msgspec.json.decode(each)
-                    if event.get("type") in ("session.created", "session.updated"):
-                        self.on_session(event.get("session"))
                 self._do(judge.from_upstream(each, now_ms))
 
     def record(self, by_caller: bool, frame: bytes) -> None:
         """Show the sink what was on the caller's line."""
         sink = self.terms.sink
-        if sink is not None:
+        if sink is None:
+            return
+        try:
             sink.record("sent" if by_caller else "received", frame, monotonic_ms())
+        except OSError as problem:
+            # a full disk is no reason to end a call
+            _log.error("call %s is not recorded any more: %s", self.call_id, problem)
+            self.terms = msgspec.structs.replace(self.terms, sink=None)
+            sink.close()
 
     def allow(self, allowance: Allowance) -> None:
         """The user's allowance has been counted anew."""
@@ -250,7 +259,7 @@ class Call:
         setup, caller = self.terms.setup, self.terms.caller
         try:
             allowance = await self._desk.allowance(setup, caller.user)
-            self.judge = Judge(setup.policy, caller, allowance, random_id)
+            self.judge = self.terms.judge(setup.policy, caller, allowance, random_id)
             self._do(self.judge.begin(monotonic_ms()))
             if self._end is None:
                 await self._desk.connect(setup, self.terms.address, self.meet_upstream)
@@ -373,6 +382,8 @@ class Call:
         self._over = True
         terms = self.terms
         self.judge = None
+        if terms.sink is not None:
+            terms.sink.close()
         report = Report(
             call=self.call_id, user=terms.caller.user, how=terms.caller.how,
             seconds=round((monotonic_ms() - self._begun_ms) / 1000, 3),

@@ -6,6 +6,7 @@ length of the call, what it costs, its tools, and that the locked settings stay 
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from email.message import Message
 from typing import Any
@@ -13,26 +14,24 @@ from urllib.parse import urlsplit
 
 import httpx
 import msgspec
-from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from duologue.access.redaction import redacted
 from duologue.errors import ProtocolError
-from duologue.relay.call import REFUSED, Call, Terms
+from duologue.relay.call import Call, Terms
 from duologue.relay.commands import Caller
 from duologue.relay.dialects import Ga
 from duologue.relay.http import guarded, preflight, read_body
 from duologue.relay.lines import Ear
 from duologue.relay.policy import opening_session
-from duologue.relay.server import Relay
+from duologue.relay.server import Relay, first_event
 from duologue.relay.setup import Setup
 from duologue.relay.shapes import Frame
+from duologue.relay.supervise import Supervisor
 
 OFFER_SECONDS = 20.0
-SUPERVISED = ("instructions", "tools", "tool_choice", "max_output_tokens", "prompt", "model")
-"""Of the locked fields, those that a session shows at its top level."""
 
 
 def call_routes(relay: Relay) -> list[Route]:
@@ -49,7 +48,9 @@ def call_routes(relay: Relay) -> list[Route]:
         call_id = urlsplit(answer.headers.get("location", "")).path.rpartition("/")[2]
         if not call_id:
             raise ProtocolError("The upstream named no call.", type="server_error", code="upstream_refused")
-        supervise(relay, setup, caller, call_id)
+        # before the caller has the answer, and with it a way to say anything
+        if not await supervise(relay, setup, caller, call_id).joined:
+            raise ProtocolError("The call cannot be supervised.", type="server_error", code="upstream_refused")
         headers = {"Location": f"/v1/realtime/calls/{call_id}"}
         return Response(answer.content, 201, headers, media_type="application/sdp")
 
@@ -99,54 +100,49 @@ def _address(setup: Setup, rest: str) -> str:
     return parts._replace(scheme=scheme, path=f"{parts.path.rstrip('/')}/{rest}", query="").geturl()
 
 
-def supervise(relay: Relay, setup: Setup, caller: Caller, call_id: str) -> Call:
+def supervise(relay: Relay, setup: Setup, caller: Caller, call_id: str) -> Guard:
     """Attach to a call that runs at the upstream, until it ends or has to end."""
-    terms = Terms(setup=setup, caller=caller, to_caller=Ga(), to_upstream=Ga(), address=setup.address(call_id=call_id))
+    terms = Terms(
+        setup=setup, caller=caller, to_caller=Ga(), to_upstream=Ga(), address=setup.address(call_id=call_id),
+        first=first_event(caller), judge=Supervisor,
+    )  # fmt: skip
     call = Call(terms, relay)
-    guard = Guard(relay, call, call_id)
+    guard = Guard(relay, setup, call_id)
     relay.took(call)
-    call.on_session = guard.watch
     guard.ear = call.meet_caller(guard)
-    return call
+    return guard
 
 
 class Guard:
-    """Takes the place of the caller's line: reads what the judge would tell the caller, and hangs up in its stead."""
+    """Takes the place of the caller's line: there is nothing to send or to read, and closing it hangs up."""
 
-    def __init__(self, relay: Relay, call: Call, call_id: str) -> None:
+    def __init__(self, relay: Relay, setup: Setup, call_id: str) -> None:
         self.ear: Ear | None = None
+        self.joined: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        """True once the call is supervised, False where that failed."""
         self._relay = relay
-        self._call = call
+        self._setup = setup
         self._call_id = call_id
-        self._first: dict[str, Any] | None = None
-        locked = call.terms.setup.settings.policy.locked
-        self._fields = tuple(name for name in SUPERVISED if name in locked)
 
     def send(self, frame: Frame) -> None:
         """What would go to the caller, who has it from the upstream already."""
-
-    def watch(self, session: Any) -> None:
-        """The upstream says what is in force, as it came: not what a caller would be shown of it."""
-        if not isinstance(session, dict):
-            return
-        shown: dict[str, Any] = {name: session.get(name, UNSET) for name in self._fields}
-        if self._first is None:
-            self._first = shown
-        elif shown != self._first:
-            self._call.end(REFUSED, "invalid_request_error.refused_by_policy", "caller", "a locked setting was changed")
 
     def pause(self) -> None:
         """There is nothing to read."""
 
     def resume(self) -> None:
-        """There is nothing to read."""
+        """Called once the upstream's line is open."""
+        if not self.joined.done():
+            self.joined.set_result(True)
 
     def close(self, code: int, reason: str = "") -> None:
         """Hang up at the upstream, then the line is over."""
+        if not self.joined.done():
+            self.joined.set_result(False)
         self._relay.chore(self._hang_up(code, reason), f"hang-up {self._call_id}")
 
     async def _hang_up(self, code: int, reason: str) -> None:
-        setup = self._call.terms.setup
+        setup = self._setup
         try:
             # the call may be over already
             with suppress(httpx.HTTPError):

@@ -20,7 +20,7 @@ from duologue.errors import ConfigError, ProtocolError
 from duologue.ids import random_id
 from duologue.protocol.codec import encode
 from duologue.protocol.server_events import Error, ErrorDetails
-from duologue.relay.call import TRY_LATER, Call, Report, Terms
+from duologue.relay.call import TRY_LATER, Call, Recording, Report, Terms
 from duologue.relay.callers import Knock, identify
 from duologue.relay.commands import Allowance, Caller
 from duologue.relay.dialects import Beta, Ga, speaks_beta
@@ -30,7 +30,6 @@ from duologue.relay.setup import Setup
 from duologue.relay.shapes import Frame
 from duologue.relay.sockets import Socket, connect
 from duologue.relay.spend import Ledger, Spending
-from duologue.transports.tap import Sink
 
 PATHS = ("/", "/v1/realtime")
 UPSTREAM_BYTES = 16 * 1024 * 1024
@@ -48,7 +47,7 @@ _log = logging.getLogger(__name__)
 call_log = logging.getLogger("duologue.relay.calls")
 """One JSON object for each call. Never a key, and nothing that was said."""
 
-Recorder = Callable[[str, Caller], Sink | None]
+Recorder = Callable[[str, Caller], Recording | None]
 """Where a call is to be recorded, by its id and its caller; None: nowhere."""
 
 

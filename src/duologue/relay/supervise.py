@@ -17,50 +17,55 @@ from duologue.relay.commands import Allowance, Caller, CloseCall, Command, ToCal
 from duologue.relay.limits import Rates
 from duologue.relay.locks import path_of
 from duologue.relay.policy import BROKE_A_RULE, Judge, Policy
-from duologue.relay.shapes import canonical
+from duologue.relay.shapes import Frame, canonical
 
 Json = dict[str, Any]
 
 
-class Supervisor:
-    """One for each call. Commands are those of a judge, but for `ToCaller`: there is no way to the caller."""
+class Supervisor(Judge):
+    """One for each call. There is no way to the caller, so no command is a `ToCaller`, and it is never asked about frames
+    of the caller's but for the session of a client secret.
+    """
 
     def __init__(self, policy: Policy, caller: Caller, allowance: Allowance, new_id: IdSource) -> None:
-        self._judge = Judge(policy, caller, allowance, new_id)
+        """As a judge's."""
+        super().__init__(policy, caller, allowance, new_id)
+        self._new_event_id = new_id
         self._rules = policy.rules
-        self._rates = Rates(policy.limits)
-        self._new_id = new_id
+        self._breaches = Rates(policy.limits)
         self._locked: Json | None = None
+        self._opens = False
 
     def begin(self, now_ms: int) -> Sequence[Command]:
         """The call is joined: the policy's session once more, in case the upstream did not take it with the call."""
-        return _without_words(self._judge.begin(now_ms))
+        commands = _without_words(super().begin(now_ms))
+        self._opens = bool(commands)
+        return commands
+
+    def upstream_passes(self, frame: Frame, now_ms: int) -> bool:
+        """Never: there is nobody to pass it to."""
+        return False
+
+    def from_caller(self, frame: bytes, now_ms: int) -> Sequence[Command]:
+        """Judge what a client secret carries."""
+        return _without_words(super().from_caller(frame, now_ms))
 
     def from_upstream(self, frame: bytes, now_ms: int) -> Sequence[Command]:
         """Follow an event of the upstream."""
-        if self._judge.wake_at_ms is None:
+        if self.wake_at_ms is None:
             return []
         setbacks = self._setbacks(frame)
-        if setbacks and not self._rates.refused(now_ms):
+        if setbacks and not self._breaches.refused(now_ms):
             return [CloseCall(BROKE_A_RULE, "too many changes against the policy", "caller")]
-        return [*setbacks, *_without_words(self._judge.from_upstream(frame, now_ms))]
-
-    def tool_done(self, call_id: str, output: str, now_ms: int) -> Sequence[Command]:
-        """A server-side tool has answered."""
-        return self._judge.tool_done(call_id, output, now_ms)
+        return [*setbacks, *_without_words(super().from_upstream(frame, now_ms))]
 
     def allow(self, allowance: Allowance, now_ms: int) -> Sequence[Command]:
         """The user's allowance has been counted anew."""
-        return _without_words(self._judge.allow(allowance, now_ms))
+        return _without_words(super().allow(allowance, now_ms))
 
     def wake(self, now_ms: int) -> Sequence[Command]:
         """`wake_at_ms` has come."""
-        return _without_words(self._judge.wake(now_ms))
-
-    @property
-    def wake_at_ms(self) -> int | None:
-        """When to call `wake`; None once the call is over."""
-        return self._judge.wake_at_ms
+        return _without_words(super().wake(now_ms))
 
     def _setbacks(self, frame: bytes) -> list[Command]:
         try:
@@ -68,7 +73,8 @@ class Supervisor:
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             return []
         kind = event.get("type") if isinstance(event, dict) else None
-        if kind == "session.updated":
+        # a policy that opens with nothing holds what the upstream began with
+        if kind == "session.updated" or (kind == "session.created" and not self._opens):
             return self._set_back(event.get("session"))
         if kind == "conversation.item.added":
             return self._delete(event.get("item"))
@@ -86,7 +92,7 @@ class Supervisor:
         back = {"type": "realtime", **self._locked}
         # the model cannot change, and repeating it is of no use
         back.pop("model", None)
-        update = {"type": "session.update", "event_id": self._new_id("event"), "session": back}
+        update = {"type": "session.update", "event_id": self._new_event_id("event"), "session": back}
         return [ToUpstream(canonical(update))]
 
     def _delete(self, item: Any) -> list[Command]:
@@ -94,7 +100,11 @@ class Supervisor:
         role = item.get("role") if isinstance(item, dict) else None
         if role in (None, "user", "assistant") or role in self._rules.roles:
             return []
-        deletion = {"type": "conversation.item.delete", "event_id": self._new_id("event"), "item_id": item.get("id")}
+        deletion = {
+            "type": "conversation.item.delete",
+            "event_id": self._new_event_id("event"),
+            "item_id": item.get("id"),
+        }
         return [ToUpstream(canonical(deletion))]
 
 
