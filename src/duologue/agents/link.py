@@ -12,6 +12,7 @@ from duologue.agents.settings import SessionSettings
 from duologue.audio.port import MediaPort
 from duologue.client.api import ApiKey
 from duologue.client.client import RealtimeClient
+from duologue.client.endpoint import DEFAULT_MODEL, DEFAULT_URL, is_azure
 from duologue.client.voice import Voice
 from duologue.errors import ConfigError
 from duologue.transports.base import EventTransport
@@ -42,6 +43,14 @@ class Link:
         if self.is_call and settings.guardrails.hold_audio:
             raise ConfigError("hold_audio needs the sound in the events, and in a WebRTC call it is on a track")
 
+    def formats(self) -> dict[str, str]:
+        """The session's formats, where the ports have G.711: the first word has to be in it."""
+        for port in (self._source, self._sink):
+            if port is not None and port.spec.encoding != "pcm16":
+                name = f"g711_{port.spec.encoding}"
+                return {"input_audio_format": name, "output_audio_format": name}
+        return {}
+
     def client(self, url: str | None, api_key: ApiKey | None, model: str | None, call_id: str) -> RealtimeClient:
         """A client that connects this way."""
         given = self._transport
@@ -63,8 +72,11 @@ class Link:
             )
             return self.call
 
+        address = url or settings.url or DEFAULT_URL
+        if model is None and not is_azure(address):
+            model = DEFAULT_MODEL  # an address that names one goes before it
         client = RealtimeClient(
-            url or settings.url,
+            address,
             api_key=api_key if api_key is not None else settings.api_key,
             model=model,
             connection=options,

@@ -66,8 +66,8 @@ class RealtimeSession:
         self.settings = settings or SessionSettings()
         self.context = context
         self.model = model or (config or {}).get("model_name")
-        self._base = base_fields({**self.settings.tracing(), **(config or {})})
         self._link = Link(transport, self.settings, input_port, output_port)
+        self._base = base_fields({**self._link.formats(), **self.settings.tracing(), **(config or {})})
         self._audience = Audience(client_error)
         self._wire = Wire()
         self._stage: Stage | None = None
@@ -135,6 +135,10 @@ class RealtimeSession:
         if self._stage is not None:
             await self._stage.close()
             await self._audience.finish()
+
+    async def finished(self) -> None:
+        """Wait until the session has ended, or its `input_port` has nothing more to say: the caller hung up."""
+        await self._live.done.wait()
 
     async def enter(self) -> Self:
         """The same as entering `async with`."""

@@ -59,6 +59,8 @@ class Stage:
         self.client = client
         self.director = Director(cast, base, session.settings.guardrails)
         self.over = False
+        self.done = asyncio.Event()
+        """Nobody speaks any more."""
         self.agent_usage: dict[str, Totals] = {}
         self._session = session
         self._voice: Voice | None = None
@@ -94,7 +96,13 @@ class Stage:
     def give_voice(self, voice: Voice) -> None:
         """Speak and listen through it."""
         self._voice = voice
-        self.start(voice.run(), "agent: microphone")
+        self.start(self._listen(voice), "agent: microphone")
+
+    async def _listen(self, voice: Voice) -> None:
+        try:
+            await voice.run()
+        finally:
+            self.done.set()
 
     async def close(self, *, quietly: bool = False) -> None:
         """End everything; the caller's own task is left alone. `quietly`: nobody is told."""
@@ -111,6 +119,7 @@ class Stage:
             self.over = True
             self.tell(SessionEnded(reason=why.reason or str(why), clean=why.code == 1000))
             self._session.audience.end()
+            self.done.set()
         self._finish()
 
     def _finish(self) -> None:
