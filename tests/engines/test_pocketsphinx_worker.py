@@ -9,7 +9,7 @@ import pytest
 
 from duologue.audio.resample import Resampler
 from duologue.engines.base import SpeechHints
-from duologue.engines.framing import ABORT, EXPECT, OPEN, Frame
+from duologue.engines.framing import ABORT, DATA, END, EXPECT, OPEN, Frame
 from duologue.engines.pocketsphinx import _wanted
 from duologue.engines.pocketsphinx_worker import _Models, _Recognizer, _Utterance
 from duologue.engines.speech_grammar import Grammar
@@ -22,10 +22,18 @@ HINTS = SpeechHints(phrases=("stop", "hello", "tell me the time"))
 class Quiet:
     """The pipe's side that the recognizer sees, with nobody at the other end."""
 
+    def __init__(self) -> None:
+        self.ended: list[int] = []
+
+    def guard(self, call: int, work: Callable[[], None]) -> None:
+        work()
+
     def aborted(self, call: int) -> bool:
         return False
 
-    def send(self, call: int, kind: int, body: bytes = b"") -> None: ...
+    def send(self, call: int, kind: int, body: bytes = b"") -> None:
+        if kind == END:
+            self.ended.append(call)
 
 
 def test_decoders_of_one_grammar_share_its_network_and_hear_the_same(clip: Callable[[str], bytes]) -> None:
@@ -33,7 +41,9 @@ def test_decoders_of_one_grammar_share_its_network_and_hear_the_same(clip: Calla
     sound = Resampler(24_000, 16_000).feed(clip("tell_me_the_time"))
     both = [_Utterance(call, key, models) for call in (1, 2)]
     for utterance in both:
-        utterance.hear(sound)
+        utterance.sound += sound
+        while utterance.hear(8):
+            pass
     texts = [transcript.text for utterance in both if (transcript := utterance.finish())]
     assert texts == ["tell me the time"] * 2
     assert len(models._networks) == 1
@@ -61,3 +71,16 @@ def test_what_is_expected_finds_its_decoders_made() -> None:
     while recognizer.work():
         pass
     assert sorted(idle for idle, _ in recognizer._models._idle.values()) == sorted([key, b"phones"])
+
+
+def test_a_long_clip_keeps_no_other_utterance_waiting(clip: Callable[[str], bytes]) -> None:
+    quiet = Quiet()
+    recognizer, key = _Recognizer(quiet), _wanted(HINTS)  # type: ignore[arg-type]
+    sound = Resampler(24_000, 16_000).feed(clip("tell_me_the_time"))
+    for call, times in ((1, 10), (2, 1)):
+        recognizer.handle(Frame(call=call, kind=OPEN, body=key))
+        recognizer.handle(Frame(call=call, kind=DATA, body=sound * times))
+        recognizer.handle(Frame(call=call, kind=END))
+    while recognizer.work():
+        pass
+    assert quiet.ended == [2, 1]

@@ -11,18 +11,23 @@ import contextlib
 import math
 import tempfile
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from duologue.engines.base import Transcript
-from duologue.engines.framing import ABORT, ASK, DATA, END, EXPECT, FAILED, OPEN, READY, Frame, Inbox
+from duologue.engines.framing import ABORT, DATA, END, EXPECT, FAILED, OPEN, READY, Frame, Inbox
 from duologue.engines.speech_grammar import Grammar
 
 _BLOCK_BYTES = 1_024
 """32 ms at 16 kHz. Sound is decoded in blocks of one size, so that its chunking cannot change the result."""
 _SLICE_BLOCKS = 2
+_TURN_BLOCKS = 4
+"""How much of one utterance is decoded before the next one's turn: whoever sends a long clip keeps nobody waiting."""
+_FRAMES_A_TURN = 64
+"""How many frames are taken in between two turns."""
 _IDLE_DECODERS = 24
 _MOST_IN_STOCK = 8
 _NETWORKS = 8
@@ -128,6 +133,8 @@ class _Utterance:
         self.finished = False
         self.decoded_bytes = 0
         """How far the language model has come."""
+        self.asked: list[int] = []
+        """What is to be answered once all sound until then has been decoded."""
         self._heard_bytes = 0
         self.key = key
         self._models = models
@@ -141,9 +148,11 @@ class _Utterance:
     def has_grammar(self) -> bool:
         return self._grammar is not None
 
-    def hear(self, body: bytes) -> None:
-        self.sound += body
-        self._decode(len(self.sound) - len(self.sound) % _BLOCK_BYTES)
+    def hear(self, blocks: int) -> bool:
+        """Decode at most so many blocks of its sound; True where more are left."""
+        whole = len(self.sound) - len(self.sound) % _BLOCK_BYTES
+        self._decode(min(whole, self._heard_bytes + blocks * _BLOCK_BYTES))
+        return self._heard_bytes < whole
 
     def finish(self) -> Transcript | None:
         """The transcript, empty where no speech was heard; None where the language model has to tell."""
@@ -203,7 +212,10 @@ class _Recognizer:
         self._inbox = inbox
         self._models = _Models()
         self._utterances: dict[int, _Utterance] = {}
+        self._behind: deque[_Utterance] = deque()
+        """Those with sound that is still to be decoded, or with something to be answered: each in its turn."""
         self._queue: deque[_Utterance] = deque()
+        """Those that wait for the language model."""
         self._decoding: _Utterance | None = None
         self._last: tuple[bytes, Grammar] | None = None
         """What the newest utterance was decoded with, or the next one may be."""
@@ -228,24 +240,30 @@ class _Recognizer:
                 self._queue.append(utterance)
         elif frame.kind == EXPECT:
             self._last = frame.body, msgspec.msgpack.decode(frame.body, type=Grammar)
+        elif frame.kind == ABORT:
+            self.drop(frame.call)
         elif utterance_or_none := self._utterances.get(frame.call):
             if frame.kind == DATA:
-                utterance_or_none.hear(frame.body)
-            elif frame.kind == END:
-                self._finish(utterance_or_none)
-            elif frame.kind == ASK:
-                self._inbox.send(frame.call, DATA, msgspec.msgpack.encode(utterance_or_none.so_far()))
-            elif frame.kind == ABORT:
-                self.drop(frame.call)
+                utterance_or_none.sound += frame.body
+            else:
+                utterance_or_none.asked.append(frame.kind)
+            if utterance_or_none not in self._behind:
+                self._behind.append(utterance_or_none)
 
     def work(self) -> bool:
-        """Decode one slice with the language model, or prepare for the next utterance; False when there is nothing to do."""
+        """One utterance's turn, and a slice of what the language model decodes; else prepare for the next utterance.
+
+        False when there is nothing to do.
+        """
+        if self._behind:
+            behind = self._behind.popleft()
+            self._inbox.guard(behind.call, lambda: self._work_on(behind, self._listen))
         utterance = self._decoding or (self._queue.popleft() if self._queue else None)
         if utterance is None:
-            return self._stock()
-        self._inbox.guard(utterance.call, lambda: self._work_on(utterance))
-        if self._decoding is None:
-            return bool(self._queue)
+            return bool(self._behind) or self._stock()
+        self._inbox.guard(utterance.call, lambda: self._work_on(utterance, self._decode_slice))
+        if self._behind or self._decoding is None:
+            return bool(self._behind or self._queue)
         return len(utterance.sound) - utterance.decoded_bytes >= _BLOCK_BYTES or utterance.finished
 
     def _stock(self) -> bool:
@@ -254,12 +272,23 @@ class _Recognizer:
             return False
         return self._models.stock(min(self._most + 1, _MOST_IN_STOCK), *self._last)
 
-    def _work_on(self, utterance: _Utterance) -> None:
+    def _work_on(self, utterance: _Utterance, work: Callable[[_Utterance], None]) -> None:
         try:
-            self._decode_slice(utterance)
+            work(utterance)
         except Exception:
             self._discard(utterance.call)
             raise
+
+    def _listen(self, utterance: _Utterance) -> None:
+        if utterance.hear(_TURN_BLOCKS):
+            self._behind.append(utterance)
+            return
+        for kind in utterance.asked:
+            if kind == END:
+                self._finish(utterance)
+            else:
+                self._inbox.send(utterance.call, DATA, msgspec.msgpack.encode(utterance.so_far()))
+        utterance.asked.clear()
 
     def _decode_slice(self, utterance: _Utterance) -> None:
         if self._decoding is None:
@@ -291,6 +320,8 @@ class _Recognizer:
 
     def _remove(self, utterance: _Utterance) -> None:
         self._utterances.pop(utterance.call, None)
+        if utterance in self._behind:
+            self._behind.remove(utterance)
         if utterance in self._queue:
             self._queue.remove(utterance)
         if utterance is self._decoding:
@@ -344,8 +375,11 @@ def main() -> None:
     busy = False
     while True:
         frame = inbox.next(wait=not busy)
-        if frame is not None:
+        taken = 0
+        while frame is not None:
             inbox.guard(frame.call, lambda frame=frame: recognizer.handle(frame))  # type: ignore[misc]
+            taken += 1
+            frame = inbox.next(wait=False) if taken < _FRAMES_A_TURN else None
         busy = recognizer.work()
 
 
