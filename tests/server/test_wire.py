@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import websockets
-from wire import Caller, call, calling, serving, simple_engines, types
+from wire import Caller, ToneVadStream, call, calling, serving, simple_engines, types
 
 from duologue.server.limits import Limits
 from duologue.server.runner import RealtimeServer
@@ -376,5 +376,41 @@ def test_the_host_decides_how_much_a_session_may_spend() -> None:
             done = (await caller.until("response.done"))[-1]["response"]
             assert done["status_details"]["error"]["code"] == "context_length_exceeded"
             assert caller.events[-1]["rate_limits"][0]["limit"] == 6_000
+
+    asyncio.run(story())
+
+
+def test_others_have_their_turn_while_one_client_s_minutes_of_sound_are_looked_at() -> None:
+    class Glances(ToneVadStream):
+        """Writes down where the event loop was whenever sound is looked at."""
+
+        def __init__(self, turns: list[int], clock: list[int]) -> None:
+            super().__init__()
+            self._turns, self._clock = turns, clock
+
+        def feed(self, audio: bytes) -> list[float]:
+            self._turns.append(self._clock[0])
+            return super().feed(audio)
+
+    async def story() -> None:
+        turns: list[int] = []
+        clock = [0]
+        engines = simple_engines()
+        engines.vad.open = lambda: Glances(turns, clock)  # type: ignore[method-assign]
+
+        async def tick() -> None:
+            while True:
+                clock[0] += 1
+                await asyncio.sleep(0)
+
+        ticking = asyncio.create_task(tick(), name="others")
+        async with serving(RealtimeServer(engines)) as url, websockets.connect(f"{url}?model=x", max_size=None) as raw:
+            caller = Caller(raw)
+            await caller.until("session.created")
+            await caller.send("input_audio_buffer.append", audio=b64encode(bytes(48_000 * 60)).decode())
+            await caller.send("input_audio_buffer.clear")
+            await caller.until("input_audio_buffer.cleared")
+        ticking.cancel()
+        assert len(set(turns)) >= 60
 
     asyncio.run(story())

@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 INBOX_SIZE = 256
 """Inputs that may wait for the machine; a faster sender waits with them."""
+DETECTED_BYTES = 48_000
+"""A second of sound is looked at before others have their turn."""
 JUDGEMENT_S = 0.25
 """How long a session waits for words so far and for the judgement of a pause; without one the pause is of middle length."""
 
@@ -224,11 +226,14 @@ class SessionShell:
 
         One by one: what a frame leads to (is the user's turn over?) is settled before the next.
         """
-        if self._detector is None:
-            return
-        for probability in self._detector.feed(audio):
-            happened = seen.SpeechFrames(probabilities=(probability,))
-            await self._carry_out(self._machine.handle(happened, self._clock()))
+        for begin in range(0, len(audio), DETECTED_BYTES):
+            if begin:
+                await asyncio.sleep(0)  # five minutes in one append must not hold up the other sessions
+            if self._detector is None:
+                return
+            for probability in self._detector.feed(audio[begin : begin + DETECTED_BYTES]):
+                happened = seen.SpeechFrames(probabilities=(probability,))
+                await self._carry_out(self._machine.handle(happened, self._clock()))
 
     async def _judge(self, item_id: str, audio: bytes) -> None:
         """Judged within its time or not at all: the session waits for it."""
