@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Any
 
@@ -15,8 +16,10 @@ from duologue.client.client import RealtimeClient
 from duologue.client.endpoint import ConnectionOptions
 from duologue.client.payloads import ClientError, Restored
 from duologue.client.reconnect import ReconnectPolicy
-from duologue.errors import DuologueError
+from duologue.errors import DuologueError, TransportClosed
 from duologue.testing.hostile import Cut, HostileServer
+from duologue.transports.base import EventTransport
+from duologue.transports.websocket import connect
 
 QUICK = ReconnectPolicy(first_delay_ms=1, longest_delay_ms=5, give_up_ms=3_000)
 PICTURE = {"type": "input_image", "image_url": "data:image/png;base64,AA=="}
@@ -220,3 +223,43 @@ def test_a_loop_that_ends_with_a_conversation_begins_no_new_one(caplog: pytest.L
     run(story)
     gc.collect()
     assert "Task was destroyed" not in caplog.text
+
+
+class Abrupt:
+    """A transport that knows of its end before anything of it was read."""
+
+    closed = TransportClosed(3000, "no such key")
+
+    async def send(self, frame: bytes) -> None:
+        raise self.closed.again()
+
+    async def __aiter__(self) -> AsyncIterator[bytes | str]:
+        yield b'{"type":"error","event_id":"e","error":{"type":"t","code":"invalid_api_key","message":"no"}}'
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """It is closed."""
+
+
+def test_an_end_that_is_faster_than_what_came_before_it_is_told_as_it_was() -> None:
+    async def story() -> None:
+        made = 0
+
+        async def open_one() -> EventTransport:
+            nonlocal made
+            made += 1
+            return await connect(server.url) if made == 1 else Abrupt()
+
+        async with HostileServer([Cut(after=4)]) as server:
+            ended = asyncio.get_running_loop().create_future()
+            problems: list[ClientError] = []
+            client = RealtimeClient(transport=open_one, reconnect=QUICK)
+            client.on_next("close", ended.set_result)
+            client.on("error", problems.append)
+            await client.connect()
+            await client.send_user_message_content("hello")
+            assert (await asyncio.wait_for(ended, 5)).code == 3000
+            with pytest.raises(TransportClosed, match="no such key"):
+                await client.connect()
+            assert {problem.code for problem in problems} == {"invalid_api_key"}
+
+    run(story)

@@ -92,9 +92,16 @@ class RealtimeAPI(Emitter):
         """Whether no event will come any more. What came before a close is still being told after it."""
         return self._reader is None or self._reader.done()
 
+    async def ended(self) -> None:
+        """Wait until no event will come any more; safe to cancel."""
+        if self._reader is not None:
+            await asyncio.wait([self._reader])
+
     def over(self) -> DuologueError:
         """Why nothing can be sent, as an exception to raise."""
-        return self.closed.again() if self.closed else NotConnected()
+        # The transport may know of its end before all that came ahead of it was read.
+        closed = self.closed or (self._transport.closed if self._transport is not None else None)
+        return closed.again() if closed is not None else NotConnected()
 
     async def connect(self) -> None:
         """Open the connection; does nothing when it is open. Raises ConnectFailed, also where `disconnect` came first.

@@ -310,10 +310,8 @@ class Lasting:
         """Wait for an event of the new connection. Raises TransportClosed where that ends first, TimeoutError."""
         loop = asyncio.get_running_loop()
         waiting = loop.create_task(happened.wait(), name="wait for the server")
-        closing = loop.create_task(self._api.wait_for_next("close"), name="wait for a close")
+        closing = loop.create_task(self._api.ended(), name="wait for an end")
         try:
-            if self._api.is_over and not happened.is_set():
-                raise self._api.over()
             async with asyncio.timeout(patience_s):
                 await asyncio.wait((waiting, closing), return_when=asyncio.FIRST_COMPLETED)
             if not waiting.done():
