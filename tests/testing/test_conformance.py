@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from sockets import without_picows
 from websockets.asyncio.server import ServerConnection, serve
 
 from duologue.clock import monotonic_ms
@@ -82,6 +83,7 @@ async def data_channel() -> Ends:
 WIRES = {
     "memory": (memory, Traits()),
     "tapped": (tapped, Traits()),
+    "websocket of picows": (websocket, Traits()),
     "websocket": (websocket, Traits()),
     # A channel carries no close code, and what it received it cannot leave with its sender.
     "data_channel": (data_channel, Traits(frame_bytes=65_536, codes=False, pressure_bytes=0)),
@@ -90,7 +92,9 @@ WIRES = {
 
 @pytest.mark.parametrize("check", CHECKS, ids=name_of)
 @pytest.mark.parametrize("wire", WIRES)
-def test_every_transport_keeps_the_rules(wire: str, check: Check) -> None:
+def test_every_transport_keeps_the_rules(wire: str, check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    if wire == "websocket":
+        without_picows(monkeypatch)
     pair, traits = WIRES[wire]
     asyncio.run(asyncio.wait_for(check(pair, traits), 90))  # type: ignore[arg-type]
 

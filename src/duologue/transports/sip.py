@@ -18,7 +18,8 @@ from msgspec import Struct
 from duologue.access.webhooks import verify
 from duologue.errors import ConfigError, ConnectFailed
 from duologue.protocol.session import RealtimeSession
-from duologue.transports.websocket import WebSocketTransport, connect
+from duologue.transports.base import EventTransport
+from duologue.transports.websocket import connect
 
 API_URL = "https://api.openai.com/v1"
 DECLINED = 603
@@ -90,7 +91,7 @@ class SipCall:
         """End the call. Raises ConnectFailed."""
         await self._calls.post(self.call_id, "hangup", None)
 
-    async def attach(self) -> WebSocketTransport:
+    async def attach(self) -> EventTransport:
         """The call's events, both ways: hand it to a client or a session. Raises ConnectFailed."""
         return await self._calls.attach(self.call_id)
 
@@ -157,7 +158,7 @@ class SipCalls:
             retryable = status == 429 or status >= 500
             raise ConnectFailed(url, f"{action} was refused", status=status, body=text, retryable=retryable)
 
-    async def attach(self, call_id: str) -> WebSocketTransport:
+    async def attach(self, call_id: str) -> EventTransport:
         """The events of a call. Raises ConnectFailed."""
         parts = urlsplit(f"{self._base}/realtime")
         return await connect(parts._replace(query=f"call_id={call_id}").geturl(), api_key=self._key)
