@@ -348,7 +348,7 @@ def test_more_instructions_come_on_top() -> None:
             assert await scene.answered(2) == "Bye!"
             first, second = scene.llm.requests
             assert first.instructions == "You are Ann.\n\nGreet the user."
-            assert second.instructions.endswith("Bye!")
+            assert "Bye!" in second.instructions
 
     play(story)
 

@@ -80,7 +80,7 @@ def test_greet(kind: str) -> None:
         agent = RealtimeAgent("Ann", "Be kind.", greeting="Good morning!")
         async with acting(kind, agent, ScriptLlm("Good morning!", "I am fine.")) as scene:
             assert await scene.answered() == "Good morning!"
-            assert scene.llm.requests[0].instructions.endswith("Good morning!")
+            assert scene.llm.requests[0].instructions == 'Say exactly: "Good morning!" Say nothing else.'
             assert scene.llm.requests[0].tool_choice == "none"
             await scene.session.send_message("How are you?")
             assert await scene.answered(2) == "I am fine."

@@ -16,8 +16,8 @@ from duologue.client.endpoint import DEFAULT_MODEL, DEFAULT_URL, is_azure
 from duologue.client.voice import Voice
 from duologue.errors import ConfigError
 from duologue.transports.base import EventTransport
-from duologue.transports.webrtc import WebRtcTransport
-from duologue.transports.webrtc import connect as call_up
+from duologue.transports.dial import open_call as call_up
+from duologue.transports.runtime import default_transport
 
 if TYPE_CHECKING:
     from duologue.agents.stage import Stage
@@ -28,13 +28,14 @@ class Link:
 
     def __init__(
         self,
-        transport: str | EventTransport | Callable[[], Any],
+        transport: str | EventTransport | Callable[[], Any] | None,
         settings: SessionSettings,
         source: MediaPort | None,
         sink: MediaPort | None,
     ) -> None:
+        transport = default_transport() if transport is None else transport
         self.muted = False
-        self.call: WebRtcTransport | None = None
+        self.call: Any = None
         self.is_call = transport == "webrtc"
         self._transport = transport
         self._settings = settings
@@ -43,11 +44,26 @@ class Link:
         if self.is_call and settings.guardrails.hold_audio:
             raise ConfigError("hold_audio needs the sound in the events, and in a WebRTC call it is on a track")
 
+    def mute(self, muted: bool) -> None:
+        """Let the model hear silence; in a page the browser is told, since its sound does not pass through here."""
+        self.muted = muted
+        if switch := getattr(self.call, "mute", None):
+            switch(muted)
+
+    def write(self, audio: bytes) -> None:
+        """Speak into the call. Raises ConfigError in a page, whose sound is the browser's."""
+        port = getattr(self.call, "port", None)
+        if port is None:
+            raise ConfigError("in a page the browser speaks: pass a MediaStream as input_port")
+        port.write(audio)
+
     def formats(self) -> dict[str, str]:
         """The session's formats, where the ports have G.711: the first word has to be in it."""
         for port in (self._source, self._sink):
-            if port is not None and port.spec.encoding != "pcm16":
-                name = f"g711_{port.spec.encoding}"
+            # A page's MediaStream or audio element has no spec: its sound does not pass through here.
+            spec = getattr(port, "spec", None)
+            if spec is not None and spec.encoding != "pcm16":
+                name = f"g711_{spec.encoding}"
                 return {"input_audio_format": name, "output_audio_format": name}
         return {}
 
@@ -62,7 +78,9 @@ class Link:
         client: RealtimeClient
 
         async def open_call() -> EventTransport:
-            silent = self._source and Duplex(self._source, None, lambda: self.muted)
+            silent: Any = self._source
+            if hasattr(silent, "read"):
+                silent = Duplex(silent, None, lambda: self.muted)
             self.call = await call_up(
                 client.realtime.url,
                 api_key=await client.realtime.key() or "",
@@ -70,7 +88,9 @@ class Link:
                 output_port=self._sink,
                 ice_servers=settings.ice_servers,
             )
-            return self.call
+            self.mute(self.muted)
+            opened: EventTransport = self.call
+            return opened
 
         address = url or settings.url or DEFAULT_URL
         if model is None and not is_azure(address):

@@ -29,7 +29,7 @@ class RealtimeRunner:
         self,
         starting_agent: RealtimeAgent,
         *,
-        transport: Transport = "websocket",
+        transport: Transport | None = None,
         config: Mapping[str, Any] | None = None,
     ) -> None:
         self._agent = starting_agent

@@ -38,7 +38,8 @@ class RealtimeSession:
     """One conversation with an agent and those that it hands over to.
 
     `transport`: `websocket`, `webrtc`, an open EventTransport, or a function that opens one (each time anew: then a drop is
-    mended). `config` holds session settings by today's names or those of 2024; None turns a setting off. `context` is the
+    mended); by default `webrtc` in a page, where the ports are a MediaStream and an audio element, `websocket` elsewhere.
+    `config` holds session settings by today's names or those of 2024; None turns a setting off. `context` is the
     application's own object, for its functions. `input_port` and `output_port` are spoken from and played to; they may be
     the same. Without an `output_port` sound comes as events, and `playback` wants to be told what was played.
 
@@ -51,7 +52,7 @@ class RealtimeSession:
     def __init__(
         self,
         agent: RealtimeAgent,
-        transport: Transport = "websocket",
+        transport: Transport | None = None,
         *,
         model: str | None = None,
         config: Mapping[str, Any] | None = None,
@@ -195,7 +196,7 @@ class RealtimeSession:
         stage = self._live
         if not self.muted:
             if self._link.call is not None:
-                self._link.call.port.write(audio)
+                self._link.write(audio)
             else:
                 await stage.client.append_input_audio(audio)
         if commit:
@@ -216,7 +217,7 @@ class RealtimeSession:
 
     def mute(self, muted: bool = True) -> None:
         """Let the model hear silence instead of the user."""
-        self._link.muted = muted
+        self._link.mute(muted)
 
     async def update_history(
         self, change: Sequence[HistoryItem] | Callable[[tuple[HistoryItem, ...]], Sequence[HistoryItem]]

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 _UNDONE = 1024
 _LATER = 64
-_SAY = "Say exactly these words, and nothing else: {words}"
+_SAY = 'Say exactly: "{words}" Say nothing else.'
 _ROOT: ContextVar[asyncio.Task[Any] | None] = ContextVar("the stage's own task that this code runs for", default=None)
 _log = logging.getLogger(__name__)
 
@@ -256,7 +256,8 @@ class Stage:
     async def _respond(self, wish: do.Respond) -> None:
         overrides: dict[str, Any] = {}
         if wish.verbatim:
-            overrides = {"instructions": _SAY.format(words=wish.instructions), "tool_choice": "none"}
+            words = " ".join(wish.instructions.replace('"', "'").split())
+            overrides = {"instructions": _SAY.format(words=words), "tool_choice": "none"}
         elif wish.instructions:
             own = self.director.cast.instructions
             overrides = {"instructions": f"{own}\n\n{wish.instructions}".strip()}
