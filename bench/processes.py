@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,11 @@ def cpu_seconds(pids: list[int]) -> dict[int, float]:
     """CPU time that each process has used so far, its own and the kernel's for it."""
     wanted = set(pids)
     return {pid: (int(fields[11]) + int(fields[12])) / _TICKS for pid, fields in _stats() if pid in wanted}
+
+
+def precise_cpu_seconds(pid: int) -> float:
+    """CPU time of one process with its threads, by its own clock: `cpu_seconds` counts in hundredths of a second."""
+    return time.clock_gettime(~pid << 3 | 2)  # CPUCLOCK_SCHED of a process, as clock_getcpuclockid(3) makes it
 
 
 def core_seconds(core: int) -> float:
