@@ -73,7 +73,7 @@ def test_waiting_ends_with_the_event_the_time_or_the_connection() -> None:
         await asyncio.sleep(0)
         emitter.emit("a", 7)
         assert await waiting == 7
-        with pytest.raises(TimeoutError):
+        with pytest.raises(TimeoutError, match=r"no '\w+' came within 0\.01 s"):
             await emitter.wait_for_next("a", 0.01)
         assert not emitter.heard("a")
         waiting = asyncio.create_task(emitter.wait_for_next("a"))

@@ -127,6 +127,8 @@ class Emitter:
         self._waiters.setdefault(name, []).append(future)
         try:
             return await asyncio.wait_for(future, timeout_s)
+        except TimeoutError:
+            raise TimeoutError(f"no {name!r} came within {timeout_s:g} s") from None
         finally:
             waiting = self._waiters.get(name, [])
             if future in waiting:
