@@ -66,6 +66,43 @@ async def found(url):
     })
 """
 
+AGENT = """
+import asyncio, json
+from duologue.agents.agent import RealtimeAgent
+from duologue.agents.session import RealtimeSession
+from duologue.errors import ConfigError
+from js import document, fetch
+
+def get_weather(city: str) -> str:
+    \"\"\"The weather in a city.
+
+    Args:
+        city: Its name.
+    \"\"\"
+    asked.append(city)
+    return "It is sunny with 21 degrees."
+
+asked, said = [], asyncio.Event()
+
+async def talk():
+    place = json.loads(await (await fetch("/session")).text())
+    loudspeaker = document.getElementById("loudspeaker")
+    session = RealtimeSession(RealtimeAgent("guide", tools=[get_weather]), output_port=loudspeaker)
+    session.on("agent_end", lambda event: said.set() if "21" in event.text else None)
+    await session.connect(url=place["url"], api_key=place["key"])
+    try:
+        await session.send_audio(bytes(480))
+    except ConfigError as problem:
+        refused = str(problem)
+    session.mute()
+    muted = session._link.call.muted
+    await session.send_message("What is the weather in Paris?")
+    await asyncio.wait_for(said.wait(), 30)
+    kind = type(session._link.call).__name__
+    await session.close()
+    return json.dumps({"asked": asked, "kind": kind, "muted": muted, "refused": refused})
+"""
+
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[str]:
@@ -152,3 +189,12 @@ def test_a_page_refuses_lasting_keys_and_says_what_failed(
         assert told["dangerous"] == "connected"
         assert told["nobody"].startswith("ConnectFailed")
         assert told["elsewhere"].startswith("ConnectFailed")
+
+
+def test_an_agent_in_the_page_calls_by_default(playwright: Playwright, site: str, tmp_path: Path) -> None:
+    with opened(playwright, site, recording(tmp_path / "silence.wav", 30.0)) as page:
+        script = f"{AGENT}\nawait talk()"
+        told = json.loads(page.evaluate("(script) => python.runPythonAsync(script)", script))
+        assert told["asked"] == ["Paris"]
+        assert (told["kind"], told["muted"]) == ("PageCall", True)
+        assert "MediaStream" in told["refused"]

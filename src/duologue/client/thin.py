@@ -29,7 +29,8 @@ from duologue.protocol.codec import UnknownEvent
 from duologue.protocol.items import FunctionCallOutput, InputText, Message
 from duologue.protocol.session import PcmaFormat, PcmuFormat, RealtimeSession
 from duologue.transports.base import EventTransport
-from duologue.transports.runtime import default_transport, runtime
+from duologue.transports.dial import open_call
+from duologue.transports.runtime import default_transport
 
 Status = Literal["disconnected", "connecting", "connected"]
 _NAMES: dict[type, str] = {
@@ -229,7 +230,9 @@ class ThinClient(Emitter):
         self, api_key: ApiKey | None, model: str | None, url: str | None, options: ConnectionOptions
     ) -> RealtimeAPI:
         async def call() -> EventTransport:
-            self._call = await _call(address(url or DEFAULT_URL, model, options), await api.key() or "", self.options)
+            where = address(url or DEFAULT_URL, model, options)
+            ports = {"input_port": self.options.input_port, "output_port": self.options.output_port}
+            self._call = await open_call(where, api_key=await api.key() or "", **ports)
             opened: EventTransport = self._call
             return opened
 
@@ -349,15 +352,3 @@ def _fields(config: Mapping[str, Any] | RealtimeSession | None) -> dict[str, Any
         return {}
     plain = msgspec.to_builtins(config) if isinstance(config, RealtimeSession) else config
     return {name: value for name, value in ga_fields(plain).items() if name != "type"}
-
-
-async def _call(url: str, api_key: str, options: ThinOptions) -> EventTransport:
-    ports: dict[str, Any] = {"input_port": options.input_port, "output_port": options.output_port}
-    # Each imported where it can be used: one needs aiortc, the other a browser.
-    if runtime() == "page":
-        from duologue.transports import page_webrtc
-
-        return await page_webrtc.connect(url, api_key=api_key, **ports)
-    from duologue.transports import webrtc
-
-    return await webrtc.connect(url, api_key=api_key, **ports)
