@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import ssl
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from hashlib import sha1
+from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from sockets import BOTH, without_picows
+from websockets.asyncio.server import ServerConnection, serve
 
 from duologue.errors import ConnectFailed, TransportClosed
 from duologue.testing.conformance import data
@@ -358,3 +367,50 @@ def test_waiting_for_an_answer_ends_in_time_and_can_be_cancelled() -> None:
         await left.wait()
 
     against(peer, story)
+
+
+def test_the_same_over_tls_with_certificates_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """4 MiB there and back: more than any buffer on the way holds."""
+    own, chain = certificate(tmp_path)
+    large = b'{"audio":"' + b"QUJD" * 1_048_576 + b'"}'
+
+    async def peer(socket: ServerConnection) -> None:
+        async for message in socket:
+            await socket.send(message)
+
+    async def story() -> None:
+        async with asyncio.timeout(30), serve(peer, "127.0.0.1", 0, ssl=own, max_size=None) as server:
+            url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            with pytest.raises(ConnectFailed, match="certificate"):
+                await connect(url)
+            monkeypatch.setenv("SSL_CERT_FILE", str(chain))
+            transport = await connect(url)
+            frames = transport.__aiter__()
+            for said in (b"{}", large, b'{"after":1}'):
+                await transport.send(said)
+                assert data(await anext(frames)) == said
+            await transport.close()
+
+    asyncio.run(story())
+
+
+def certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
+    """A server's context, and the file that vouches for it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "peer")])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    chain, secret = folder / "chain.pem", folder / "key.pem"
+    chain.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    private = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    secret.write_bytes(key.private_bytes(*private))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain, secret)
+    return context, chain

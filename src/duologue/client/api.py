@@ -7,6 +7,7 @@ import inspect
 import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -35,7 +36,12 @@ _log = logging.getLogger(__name__)
 
 def tag_of(event: ServerEvent | ClientEvent | UnknownEvent) -> str:
     """The event's `type` as on the wire."""
-    return event.type if isinstance(event, UnknownEvent) else str(event.__struct_config__.tag)
+    return event.type if isinstance(event, UnknownEvent) else _tag(type(event))
+
+
+@cache
+def _tag(kind: type[ServerEvent | ClientEvent]) -> str:
+    return str(kind.__struct_config__.tag)
 
 
 class RealtimeAPI(Emitter):
