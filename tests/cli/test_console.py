@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -135,7 +136,7 @@ def test_little_waits_in_the_system_for_a_client_on_a_slow_line() -> None:
         with ours:
             ours.setblocking(False)
             taken = 0
-            with pytest.raises(BlockingIOError):
+            with suppress(BlockingIOError):
                 while taken < 8 * 1024 * 1024:
                     taken += ours.send(bytes(16 * 1024))
             assert taken < 256 * 1024

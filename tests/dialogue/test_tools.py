@@ -87,7 +87,8 @@ def test_first_parameters_that_are_not_the_models_are_left_out() -> None:
     def book(context: object, room: str) -> None: ...
 
     tool = function_tool(book, skip=1)
-    assert isinstance(tool.parameters, dict) and list(tool.parameters["properties"]) == ["room"]
+    assert isinstance(tool.parameters, dict)
+    assert list(tool.parameters["properties"]) == ["room"]
     assert arguments_for(book, tool, '{"room":"red"}', skip=1) == {"room": "red"}
     with pytest.raises(ToolArguments, match="context"):
         arguments_for(book, tool, '{"room":"red","context":1}', skip=1)
