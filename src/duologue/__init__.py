@@ -11,10 +11,13 @@ if TYPE_CHECKING:
     from duologue.client.conversation import RealtimeConversation
     from duologue.client.endpoint import ConnectionOptions
     from duologue.client.reconnect import ReconnectPolicy
+    from duologue.client.thin import OpenAIRealtimeWebRTC, OpenAIRealtimeWebSocket
 
 __version__ = "0.1.0"
 __all__ = [
     "ConnectionOptions",
+    "OpenAIRealtimeWebRTC",
+    "OpenAIRealtimeWebSocket",
     "RealtimeAPI",
     "RealtimeClient",
     "RealtimeConversation",
@@ -24,6 +27,8 @@ __all__ = [
 
 _HOMES = {
     "ConnectionOptions": "duologue.client.endpoint",
+    "OpenAIRealtimeWebRTC": "duologue.client.thin",
+    "OpenAIRealtimeWebSocket": "duologue.client.thin",
     "RealtimeAPI": "duologue.client.api",
     "RealtimeClient": "duologue.client.client",
     "RealtimeConversation": "duologue.client.conversation",

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from realserver import duologue_serve
 
 from duologue.client.thin import OpenAIRealtimeWebRTC, OpenAIRealtimeWebSocket, ThinClient, ThinOptions
 from duologue.errors import ConfigError, ConnectFailed, NotConnected, TransportClosed
@@ -235,6 +236,38 @@ def test_an_end_is_told_with_its_reason() -> None:
         assert wire.status == "disconnected"
 
     with_client(story)
+
+
+@pytest.mark.parametrize("kind", [OpenAIRealtimeWebSocket, OpenAIRealtimeWebRTC])
+def test_a_real_server_answers_and_is_interrupted(kind: type[ThinClient]) -> None:
+    async def story(address: str) -> None:
+        wire = kind(url=f"http://{address}/v1/realtime?model=gpt-realtime")  # type: ignore[call-arg]
+        await wire.connect(api_key="any", initial_session_config={"modalities": ["audio"], "turn_detection": None})
+        assert wire.status == "connected"
+        spoken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        told: list[str] = []
+
+        def hear(event: Any) -> None:
+            told.append(event.__struct_config__.tag)
+            if told[-1] in ("response.output_audio.delta", "output_audio_buffer.started") and not spoken.done():
+                spoken.set_result(None)
+
+        wire.on("*", hear)
+        await wire.send_message("count to twenty")
+        await spoken
+        done = asyncio.create_task(wire.wait_for_next("turn_done"), name="done")
+        await asyncio.sleep(0)
+        await wire.interrupt()
+        assert (await done).response.status == "cancelled"
+        called = isinstance(wire, OpenAIRealtimeWebRTC)
+        assert (wire.call_id or "").startswith("rtc_") == called
+        while called and "output_audio_buffer.cleared" not in told:
+            await wire.wait_for_next("*")
+        await wire.close()
+        assert "error" not in told
+
+    with duologue_serve("--tokens-per-second", "20") as address:
+        asyncio.run(asyncio.wait_for(story(address), 60))
 
 
 def test_the_known_names() -> None:

@@ -342,8 +342,10 @@ class OpenAIRealtimeWebRTC(ThinClient):
         super().__init__("webrtc", url=url, options=options)
 
 
+# The names that users of other SDKs look for. In a Worker the WebSocket is a fetch by itself.
 RealtimeTransportLayer = ThinClient
 OpenAIRealtimeWebSocketModel = OpenAIRealtimeWebSocket
+CloudflareRealtimeTransportLayer = OpenAIRealtimeWebSocket
 
 
 def _fields(config: Mapping[str, Any] | RealtimeSession | None) -> dict[str, Any]:

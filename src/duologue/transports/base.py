@@ -1,4 +1,15 @@
-"""What carries Realtime events: one JSON event a frame, in order, both ways."""
+"""What carries Realtime events: one JSON event a frame, in order, both ways.
+
+A transport of your own needs the four members of EventTransport and no base class. Hand it, open, to whatever takes a
+`transport=` (RealtimeClient, RealtimeSession, ThinClient), or a function that opens one, so that a drop can be mended. Keep
+this, and let `duologue.testing.conformance` check it:
+
+- What was sent before a close is still delivered; only then does iteration end.
+- `closed` is set from the moment at which either side ended it, and never changes after. Raise `closed.again()`.
+- `send` waits, and never drops. Where the wire itself cannot wait, bound what is held and end the connection beyond.
+- Cancelling a reader loses no frame.
+- What opens it raises ConnectFailed, with `retryable` where a second attempt may help, and keeps the key nowhere.
+"""
 
 from __future__ import annotations
 
