@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import subprocess
 import sys
@@ -68,7 +69,9 @@ def _ratio(costs: dict[str, float], who: str) -> str:
 
 def _receive(who: str, url: str, events: int) -> list[float]:
     command = [sys.executable, "-m", "bench.receiver", who, url, str(events)]
-    out = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True).stdout
+    # The threads of numpy's BLAS wait in a loop, and would be counted.
+    env = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    out = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env, check=True).stdout
     return [float(word) for word in out.split()]
 
 
