@@ -49,7 +49,8 @@ def run(sheet: Sheet, *, quick: bool) -> None:
     ours, theirs = (median(each) for each in costs.values())
     sheet.say(
         "An agent session hears an answer: CPU of the process for each audio event (4,800 bytes of sound; a word of "
-        f"transcript with every fourth), from the socket to `async for event in session`. {events} events, median of {rounds} runs."
+        f"transcript with every fourth), from the socket to `async for event in session`. {events} events, median of "
+        f"{rounds} runs."
     )
     rows: list[list[object]] = [[name, median(each), theirs / median(each)] for name, each in costs.items()]
     sheet.table(["session", "µs per event", "times less CPU"], rows)
@@ -107,7 +108,13 @@ def _frames(events: int) -> list[str]:
     sound = b64encode(os.urandom(4800)).decode()
     response: dict[str, Any] = {"object": "realtime.response", "id": "resp_1", "status": "in_progress", "output": []}
     response |= {"conversation_id": "conv_1", "output_modalities": ["audio"], "metadata": None, "usage": None}
-    item: dict[str, Any] = {"id": "item_1", "type": "message", "role": "assistant", "status": "in_progress", "content": []}
+    item: dict[str, Any] = {
+        "id": "item_1",
+        "type": "message",
+        "role": "assistant",
+        "status": "in_progress",
+        "content": [],
+    }
     words = {**where, "type": "response.output_audio_transcript.delta", "delta": WORD}
     piece = {**where, "type": "response.output_audio.delta", "delta": sound}
     pieces = [each for number in range(events) for each in ([words, piece] if number % A_WORD == 0 else [piece])]

@@ -32,9 +32,9 @@ from duologue.engines.base import (
     ToolCallDelta,
     Transcript,
 )
+from duologue.errors import TransportClosed
 from duologue.protocol.codec import encode
 from duologue.server.runner import Engines, RealtimeServer
-from duologue.errors import TransportClosed
 from duologue.transports.memory import MemoryTransport, memory_pair
 
 WAIT_S = 10
@@ -145,6 +145,7 @@ class Scene:
 
     def _frame(self, way: str, event: Any) -> None:
         self.wire.append((way, event if isinstance(event, dict) else json.loads(encode(event))))
+        self._moved.set()
 
     @property
     def sent(self) -> list[dict[str, Any]]:
@@ -166,11 +167,14 @@ class Scene:
         try:
             async with asyncio.timeout(WAIT_S):
                 while len(found := [event for event in self.of(kind) if where(event)]) < count:
-                    self._moved.clear()
-                    await self._moved.wait()
+                    await self._happened()
         except TimeoutError:
             raise AssertionError(f"no {kind} came; came: {self.types()}") from None
         return found[count - 1]
+
+    async def _happened(self) -> None:
+        self._moved.clear()
+        await self._moved.wait()
 
     async def answered(self, count: int = 1) -> str:
         """Wait for the `count`th answer's end; its text."""
@@ -180,14 +184,14 @@ class Scene:
         """The `count`th client event of that type."""
         async with asyncio.timeout(WAIT_S):
             while len(found := [event for event in self.sent if event["type"] == kind]) < count:
-                await asyncio.sleep(0.005)
+                await self._happened()
         return found[count - 1]
 
     async def came_in(self, kind: str, count: int = 1) -> dict[str, Any]:
         """The `count`th server event of that type."""
         async with asyncio.timeout(WAIT_S):
             while len(found := [e for way, e in self.wire if way == "<<" and e["type"] == kind]) < count:
-                await asyncio.sleep(0.005)
+                await self._happened()
         return found[count - 1]
 
     async def drop(self) -> None:

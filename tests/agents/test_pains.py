@@ -78,7 +78,8 @@ def test_a_voice_is_not_sent_again_once_something_was_said() -> None:
             assert await scene.answered(3) == "Bob."
             first, *rest = [each["session"] for each in scene.sent if each["type"] == "session.update"]
             assert first["audio"]["output"]["voice"] == "marin"
-            assert rest and all("audio" not in each for each in rest)
+            assert rest
+            assert all("audio" not in each for each in rest)
 
     play(story)
 
@@ -215,7 +216,8 @@ def test_a_tool_that_fails_and_bad_arguments_are_answers() -> None:
             await scene.session.send_message("Go.")
             assert await scene.answered(2) == "Sorry."
             outputs = sorted(event.output for event in scene.of("tool_end"))
-            assert "no net" in outputs[0] and "not valid JSON" in outputs[1]
+            assert "no net" in outputs[0]
+            assert "not valid JSON" in outputs[1]
 
     play(story)
 
@@ -241,7 +243,8 @@ def test_tool_guardrails_stand_before_and_after_a_tool() -> None:
             assert await scene.answered(2) == "I cannot."
             assert ran == ["Eve"]
             outputs = sorted(event.output for event in scene.of("tool_end"))
-            assert "Not that." in outputs[0] and "must not be used" in outputs[1]
+            assert "Not that." in outputs[0]
+            assert "must not be used" in outputs[1]
 
     play(story)
 
@@ -446,8 +449,9 @@ def test_a_call_that_is_told_twice_runs_once() -> None:
             runs.append(1)
             return "one"
 
-        item = '{"type":"function_call","id":"item_1","call_id":"call_1","name":"count","arguments":"{}","status":"completed"}'
-        frame = f'{{"type":"response.output_item.done","event_id":"e","response_id":"resp_1","output_index":0,"item":{item}}}'
+        call = '"type":"function_call","id":"item_1","call_id":"call_1","name":"count","arguments":"{}"'
+        where = '"event_id":"e","response_id":"resp_1","output_index":0'
+        frame = f'{{"type":"response.output_item.done",{where},"item":{{{call},"status":"completed"}}}}'
         response = '{"id":"resp_1","status":"completed","conversation_id":"conv_1","output":[]}'
         done = f'{{"type":"response.done","event_id":"e","response":{response}}}'
         answered = Expect("conversation.item.create", item={"type": "function_call_output", "output": "one"})

@@ -240,7 +240,8 @@ def test_output_guardrail(kind: str) -> None:
             tripped = scene.of("guardrail_tripped")
             assert [(each.guardrail, each.remedy) for each in tripped] == [("prices", "retry")]
             note = scene.llm.requests[1].items[-1]
-            assert note.role == "system" and "Do not talk about money." in note.content[0].text  # type: ignore[union-attr]
+            assert note.role == "system"
+            assert "Do not talk about money." in note.content[0].text
             assert [item.role for item in scene.session.history] == ["user", "assistant", "assistant"]  # type: ignore[union-attr]
             golden(scene, "output_guardrail", cuts=True)
 

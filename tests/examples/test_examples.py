@@ -17,13 +17,16 @@ import pytest
 pytest.importorskip("starlette")
 
 from fake_twilio import dialled, hosted
+from phone_ear import RATE
 from realserver import CLIPS, duologue_serve
-from test_voice import MS, spoken
 
-from duologue.audio.g711 import ulaw_decode
+from duologue.audio.g711 import ulaw_decode, ulaw_encode
 from duologue.audio.pcm16 import rms
+from duologue.audio.resample import resample
+from duologue.audio.wav import parse_wav
 from duologue.errors import TransportClosed
 
+MS = RATE // 1000
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -31,6 +34,12 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 def host() -> Iterator[str]:
     with duologue_serve() as address:
         yield address
+
+
+def spoken(name: str) -> bytes:
+    """A recorded sentence as a telephone carries it."""
+    wav = parse_wav((CLIPS / f"{name}.wav").read_bytes())
+    return ulaw_encode(resample(wav.mono(), wav.spec.rate_hz, RATE))
 
 
 def command(name: str, host: str, *arguments: str) -> list[str]:
