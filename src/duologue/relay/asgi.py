@@ -9,7 +9,6 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from duologue.relay.lines import NO_STATUS, VANISHED, Ear, Gate, Refusal, Request, sendable, short
-from duologue.relay.shapes import Frame
 
 HIGH_WATER_BYTES = 256 * 1024
 CLOSE_SECONDS = 5.0
@@ -30,11 +29,11 @@ class AsgiLine:
         self._full = False
         self._news = asyncio.Event()
 
-    def send(self, frame: Frame) -> None:
+    def send(self, frame: bytes) -> None:
         """As in `Line`."""
         if self.closing is not None:
             return
-        self._waiting.append(bytes(frame))
+        self._waiting.append(frame)
         self._bytes += len(frame)
         self._news.set()
         if self._bytes > HIGH_WATER_BYTES and not self._full and self.ear is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from duologue.clock import monotonic_ms
-from duologue.relay.shapes import Frame
 
 if TYPE_CHECKING:
     from duologue.relay.call import Call
@@ -20,7 +19,7 @@ class CallerEar:
         self._call = call
         self._plain = call.plain
 
-    def passes(self, frame: Frame) -> bool:
+    def passes(self, frame: bytes) -> bool:
         """As in `Ear`."""
         call = self._call
         upstream, judge = call.upstream, call.judge
@@ -63,7 +62,7 @@ class UpstreamEar:
         self._call = call
         self._plain = call.plain
 
-    def passes(self, frame: Frame) -> bool:
+    def passes(self, frame: bytes) -> bool:
         """As in `Ear`."""
         call = self._call
         caller, judge = call.caller, call.judge

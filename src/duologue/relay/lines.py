@@ -7,8 +7,6 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from duologue.relay.shapes import Frame
-
 NO_STATUS, VANISHED = 1005, 1006
 """Close codes that say what was missing, and never travel: a close frame without a code, and no close frame at all."""
 REASON_BYTES = 123
@@ -18,7 +16,7 @@ REASON_BYTES = 123
 class Line(Protocol):
     """One open connection. After `close`, or once it has ended, everything else does nothing."""
 
-    def send(self, frame: Frame) -> None:
+    def send(self, frame: bytes) -> None:
         """Send a text frame. Never waits; an ear that is told `full` should see to it that less is sent."""
 
     def pause(self) -> None:
@@ -34,8 +32,8 @@ class Line(Protocol):
 class Ear(Protocol):
     """Whoever listens to a line. Called in order, never again after `ended`."""
 
-    def passes(self, frame: Frame) -> bool:
-        """A whole text frame came in: True if it needs nothing more. The memory is the line's; it changes afterwards."""
+    def passes(self, frame: bytes) -> bool:
+        """A whole text frame came in, in whatever encoding: True if it needs nothing more."""
 
     def heard(self, frame: bytes) -> None:
         """A whole text frame in valid UTF-8 that did not pass."""

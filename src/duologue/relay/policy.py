@@ -28,7 +28,7 @@ from duologue.relay.limits import Rates
 from duologue.relay.outbound import Heard, Outbound
 from duologue.relay.scrub import Scrubber
 from duologue.relay.settings import Limits, Rules
-from duologue.relay.shapes import Frame, append_bytes, canonical, event_id_of, output_delta, strict_parse
+from duologue.relay.shapes import append_bytes, canonical, event_id_of, output_delta, strict_parse
 
 ENDED = 4000
 """Close code of a call that ran into a limit, as the hosted API closes what it ends."""
@@ -138,7 +138,7 @@ class Judge:
         update = {"type": "session.update", "event_id": self._own_update, "session": self._session}
         return [ToUpstream(canonical(update))]
 
-    def caller_passes(self, frame: Frame, now_ms: int) -> bool:
+    def caller_passes(self, frame: bytes, now_ms: int) -> bool:
         """True: forward this very frame to the upstream; it is judged, counted and metered.
 
         False says nothing yet: hand the frame to `from_caller`.
@@ -151,7 +151,7 @@ class Judge:
         self._last_ms = now_ms
         return True
 
-    def upstream_passes(self, frame: Frame, now_ms: int) -> bool:
+    def upstream_passes(self, frame: bytes, now_ms: int) -> bool:
         """True: forward this very frame to the caller. False says nothing yet: hand it to `from_upstream`."""
         if not self._quick_out or self._opening is not None:
             return False
@@ -159,7 +159,7 @@ class Judge:
         if head is None:
             return False
         hidden = self._hidden
-        if hidden.ids and (_text(head[2]) in hidden.ids or hidden.shifts(_text(head[1]))):
+        if hidden.ids and (head[2].decode() in hidden.ids or hidden.shifts(head[1].decode())):
             return False
         self._last_ms = now_ms
         return True
@@ -352,10 +352,6 @@ class Judge:
     def _close(self, code: int, reason: str, who: Party, detail: str = "") -> list[Command]:
         self._closed, self._quick_in, self._quick_out = True, False, False
         return [CloseCall(code, reason, who, detail)]
-
-
-def _text(found: Frame) -> str:
-    return bytes(found).decode()
 
 
 def _sent(events: list[Asked]) -> list[Command]:

@@ -28,7 +28,6 @@ from duologue.relay.lines import Ear
 from duologue.relay.policy import opening_session
 from duologue.relay.server import Relay, first_event
 from duologue.relay.setup import Setup
-from duologue.relay.shapes import Frame
 from duologue.relay.supervise import Supervisor
 
 OFFER_SECONDS = 20.0
@@ -124,7 +123,7 @@ class Guard:
         self._setup = setup
         self._call_id = call_id
 
-    def send(self, frame: Frame) -> None:
+    def send(self, frame: bytes) -> None:
         """What would go to the caller, who has it from the upstream already."""
 
     def pause(self) -> None:

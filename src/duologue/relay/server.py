@@ -27,7 +27,6 @@ from duologue.relay.dialects import Beta, Ga, speaks_beta
 from duologue.relay.lines import Ear, Line, Refusal, Request, Welcome
 from duologue.relay.metrics import Metrics
 from duologue.relay.setup import Setup
-from duologue.relay.shapes import Frame
 from duologue.relay.sockets import Socket, connect
 from duologue.relay.spend import Ledger, Spending
 
@@ -267,7 +266,7 @@ class Relay:
 class _Deaf:
     """Listens to a line on which everything has been said."""
 
-    def passes(self, frame: Frame) -> bool:
+    def passes(self, frame: bytes) -> bool:
         """As in `Ear`."""
         return True
 

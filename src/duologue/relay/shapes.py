@@ -18,7 +18,6 @@ import pybase64
 from duologue.errors import ProtocolError
 from duologue.protocol.codec import peek
 
-Frame = bytes | bytearray | memoryview
 MAX_DEPTH = 64
 MAX_DIGITS = 17
 """More digits than this are not the same number in every reader."""
@@ -40,7 +39,7 @@ _END = b'"}'
 _decode = pybase64.b64decode
 
 
-def append_bytes(frame: Frame) -> int | None:
+def append_bytes(frame: bytes) -> int | None:
     """Bytes of sound in an append of the exact shape; None for every other frame."""
     if frame[:_PLAIN_END] == _PLAIN_APPEND:
         start = _PLAIN_END
@@ -51,18 +50,18 @@ def append_bytes(frame: Frame) -> int | None:
     return _base64_bytes(frame, start)
 
 
-def output_delta(frame: Frame) -> re.Match[bytes] | None:
+def output_delta(frame: bytes) -> re.Match[bytes] | None:
     """The head of a `response.output_audio.delta` of the exact shape, groups 1 and 2 its response and item ids."""
     head = _DELTA.match(frame)
     return None if head is None or _base64_bytes(frame, head.end()) is None else head
 
 
-def _base64_bytes(frame: Frame, start: int) -> int | None:
+def _base64_bytes(frame: bytes, start: int) -> int | None:
     """Decoding is the proof: neither quote nor backslash nor any byte outside of ASCII is in the alphabet."""
     if frame[-2:] != _END:
         return None
     try:
-        return len(_decode(memoryview(frame)[start:-2], None, True))
+        return len(_decode(frame[start:-2], None, True))
     except ValueError:
         return None
 

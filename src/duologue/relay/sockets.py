@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 
 from duologue.errors import ConnectFailed, MissingExtra
 from duologue.relay.lines import NO_STATUS, VANISHED, Ear, Gate, Line, Refusal, Request, Welcome, sendable, short
-from duologue.relay.shapes import Frame
 
 try:
     import picows
@@ -39,7 +38,7 @@ UNSAID_BYTES = 2000
 """As much of the body of a refused handshake is kept."""
 
 _TEXT, _BINARY, _CONTINUATION = picows.WSMsgType.TEXT, picows.WSMsgType.BINARY, picows.WSMsgType.CONTINUATION
-_CLOSE, _PONG = picows.WSMsgType.CLOSE, picows.WSMsgType.PONG
+_CLOSE, _PING, _PONG = picows.WSMsgType.CLOSE, picows.WSMsgType.PING, picows.WSMsgType.PONG
 _silent = logging.Logger("duologue.relay.sockets", level=logging.CRITICAL + 1)
 # An adapter, because a plain logger gets a child of its own for each connection.
 _log = logging.LoggerAdapter(_silent, {})
@@ -70,7 +69,7 @@ class Socket(picows.WSListener):
         self.quiet_sweeps = 0
         """How often `sweep` came by since the peer was last heard of."""
 
-    def send(self, frame: Frame) -> None:
+    def send(self, frame: bytes) -> None:
         """As in `Line`."""
         if self._closing:
             return
@@ -127,25 +126,22 @@ class Socket(picows.WSListener):
         self._ear = meet(self)
 
     def on_ws_frame(self, transport: Any, frame: Any) -> None:
-        """Called by `picows` for every frame but pings."""
+        """Called by `picows` for every frame."""
         try:
-            self._frame(frame)
+            self.quiet_sweeps = 0
+            if frame.msg_type is _TEXT and frame.fin and self._parts is None and not self._closing:
+                if frame.rsv1 or frame.rsv2 or frame.rsv3:
+                    self._break(1002, "reserved bits")
+                    return
+                whole = frame.get_payload_as_bytes()
+                if not self._ear.passes(whole):  # type: ignore[union-attr]
+                    self._whole(whole)
+            else:
+                self._other(frame)
         except Exception:
             # a fault of the relay's own: this call ends, and its traceback is in the log
             _faults.exception("a frame could not be handled")
             self._break(1011, "internal error")
-
-    def _frame(self, frame: Any) -> None:
-        self.quiet_sweeps = 0
-        if frame.msg_type is _TEXT and frame.fin and self._parts is None and not self._closing:
-            if frame.rsv1 or frame.rsv2 or frame.rsv3:
-                self._break(1002, "reserved bits")
-                return
-            view = frame.get_payload_as_memoryview()
-            if not self._ear.passes(view):  # type: ignore[union-attr]
-                self._whole(bytes(view))
-        else:
-            self._other(frame)
 
     def pause_writing(self) -> None:
         """Called by the transport above its high-water mark."""
@@ -178,10 +174,14 @@ class Socket(picows.WSListener):
         kind = frame.msg_type
         if kind is _CLOSE:
             self._closed_by_peer(frame.get_payload_as_bytes())
-        elif self._closing or kind is _PONG or self._transport.is_close_frame_sent:
+        elif self._closing or self._transport.is_close_frame_sent:
             return
         elif frame.rsv1 or frame.rsv2 or frame.rsv3:
             self._break(1002, "reserved bits")
+        elif kind is _PING:
+            self._transport.send_pong(frame.get_payload_as_bytes())
+        elif kind is _PONG:
+            return
         elif kind is _CONTINUATION:
             self._continued(frame)
         elif self._parts is not None:
@@ -253,7 +253,7 @@ class Upgraded(WSProtocol):  # type: ignore[misc]
     def __init__(self, gate: Gate, most_bytes: int) -> None:
         super().__init__(
             None, None, False, self._answer, _log, True, HANDSHAKE_SECONDS, False, 20, 20,
-            picows.WSAutoPingStrategy.PING_WHEN_IDLE, True, most_bytes, None, BUFFER_BYTES,
+            picows.WSAutoPingStrategy.PING_WHEN_IDLE, False, most_bytes, None, BUFFER_BYTES,
         )  # fmt: skip
         self._gate = gate
         self._most_bytes = most_bytes
@@ -335,6 +335,7 @@ async def connect(
             websocket_handshake_timeout=HANDSHAKE_SECONDS,
             logger_name=_log,
             max_frame_size=most_bytes,
+            enable_auto_pong=False,
             extra_headers=[(name, value) for name, value in headers.items()],
             max_redirects=0,
             read_buffer_init_size=BUFFER_BYTES,

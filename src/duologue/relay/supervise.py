@@ -17,7 +17,7 @@ from duologue.relay.commands import Allowance, Caller, CloseCall, Command, ToCal
 from duologue.relay.limits import Rates
 from duologue.relay.locks import path_of
 from duologue.relay.policy import BROKE_A_RULE, Judge, Policy
-from duologue.relay.shapes import Frame, canonical
+from duologue.relay.shapes import canonical
 
 Json = dict[str, Any]
 
@@ -42,7 +42,7 @@ class Supervisor(Judge):
         self._opens = bool(commands)
         return commands
 
-    def upstream_passes(self, frame: Frame, now_ms: int) -> bool:
+    def upstream_passes(self, frame: bytes, now_ms: int) -> bool:
         """Never: there is nobody to pass it to."""
         return False
 
