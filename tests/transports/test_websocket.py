@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -181,3 +183,46 @@ def test_a_redirect_is_refused_and_the_key_goes_nowhere_else() -> None:
         assert asked == []
 
     asyncio.run(asyncio.wait_for(story(), 20))
+
+
+@pytest.mark.parametrize(
+    ("proxy", "says", "retryable"),
+    [
+        ("http://{here}", "the proxy refused the connection (HTTP 407", False),
+        ("http://127.0.0.1:9", "nothing listens there", True),
+        ("gopher://user:geheim@127.0.0.1:9", "the proxy cannot be used", False),
+        ("socks5://127.0.0.1:9", "127.0.0.1:9", True),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_told_in_words(proxy: str, says: str, retryable: bool) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async def story() -> None:
+        async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+            host, port = server.sockets[0].getsockname()
+            with pytest.raises(ConnectFailed) as failed:
+                await connect("ws://realtime.invalid/v1", proxy=proxy.format(here=f"{host}:{port}"))
+        assert says in str(failed.value)
+        assert "geheim" not in str(failed.value)
+        assert failed.value.retryable == retryable
+
+    asyncio.run(asyncio.wait_for(story(), 20))
+
+
+def test_what_a_socks_proxy_needs_is_one_line() -> None:
+    program = """
+import asyncio, sys
+sys.modules["python_socks"] = None
+from duologue.errors import ConnectFailed
+from duologue.transports.websocket import connect
+try:
+    asyncio.run(connect("ws://realtime.invalid/v1", proxy="socks5://127.0.0.1:9"))
+except ConnectFailed as problem:
+    print(problem)
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
+    assert "Run: pip install 'python-socks[asyncio]'" in ran.stdout
+    assert ran.stdout.count("\n") == 1

@@ -13,7 +13,16 @@ from urllib.request import getproxies
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus, InvalidURI
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidMessage,
+    InvalidProxy,
+    InvalidProxyStatus,
+    InvalidStatus,
+    InvalidURI,
+    ProxyError,
+)
 from websockets.typing import Subprotocol
 
 from duologue.errors import ConnectFailed, MissingExtra, TransportClosed
@@ -112,6 +121,17 @@ async def connect(
         raise ConnectFailed(shown, f"the address is not usable: {problem}") from None
     except TimeoutError:
         raise ConnectFailed(shown, f"no answer within {timeout_s:g} s", retryable=True) from None
+    except InvalidProxyStatus as refusal:
+        status = refusal.response.status_code
+        raise ConnectFailed(shown, "the proxy refused the connection", status=status, retryable=status >= 500) from None
+    except ProxyError as problem:
+        raise ConnectFailed(shown, f"the proxy cannot be used: {problem}", retryable=True) from None
+    except InvalidProxy as problem:
+        # Without the address, in which a password may stand.
+        raise ConnectFailed(shown, f"the proxy cannot be used: {problem.msg}") from None
+    except ImportError:
+        remedy = "Run: pip install 'python-socks[asyncio]'"
+        raise ConnectFailed(shown, f"a SOCKS proxy needs one package more. {remedy}") from None
     except InvalidMessage as problem:
         if not isinstance(problem.__cause__, EOFError | OSError):
             raise ConnectFailed(shown, f"the server does not speak WebSocket properly: {problem}") from None
