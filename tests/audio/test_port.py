@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from soundcard import Sound
-from tones import find, sine, sweep, until
+from tones import alike, find, sine, sweep, until
 
 from duologue.audio.device_port import DevicePort
 from duologue.audio.open import open_port
@@ -172,8 +172,9 @@ def test_the_machine_recorded_in_stereo(sound: Sound, tmp_path: Path) -> None:
     asyncio.run(run())
     wav = parse_wav((tmp_path / "both.wav").read_bytes())
     frames = array("h", wav.data)
-    (user, likeness), (assistant, same) = find(frames[0::2].tobytes(), clip), find(frames[1::2].tobytes(), clip)
-    assert likeness > 0.95
+    left, right = frames[0::2].tobytes(), frames[1::2].tobytes()
+    assert alike(left, clip) > 0.6
+    (user, _), (assistant, same) = find(left, clip), find(right, clip)
     assert same > 0.99
     assert abs(user - assistant) < 24 * 250
 

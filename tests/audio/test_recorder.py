@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy
 import pytest
 from soundcard import Sound
-from tones import find, sine, sweep, until, with_devices
+from tones import alike, sine, sweep, until, with_devices
 
 from duologue.audio import recorder as recorder_module
 from duologue.audio.player import WavStreamPlayer
@@ -38,7 +38,7 @@ def test_what_sounds_is_recorded(sound: Sound) -> None:
         assert {len(chunk) for chunk in chunks[:-1]} == {960}
         assert b"".join(chunks) == parse_wav(saved.data).data == await recorder.read()
         assert saved.duration == len(b"".join(chunks)) / 48_000
-        assert find(b"".join(chunks), clip)[1] > 0.98
+        assert alike(b"".join(chunks), clip) > 0.6
 
     with_devices(scene)
 
