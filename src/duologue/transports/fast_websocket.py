@@ -35,6 +35,7 @@ CLOSE_S = 2.0
 """How long a peer may take to answer a close before its connection is cut."""
 _WAITING = 64
 """Frames that may wait for a slow reader before nothing more is read from the socket."""
+_READ_BYTES = 256 * 1024
 _NO_STATUS = 1005
 _BY_PICOWS = ("upgrade", "connection", "sec-websocket-key", "sec-websocket-version")
 _TEXT, _BINARY, _CONTINUATION = picows.WSMsgType.TEXT, picows.WSMsgType.BINARY, picows.WSMsgType.CONTINUATION
@@ -200,6 +201,14 @@ class FastWebSocketTransport(picows.WSListener):
         self._timer = asyncio.get_running_loop().call_later(CLOSE_S, self._socket.disconnect, False)
 
 
+class _Frames(WSProtocol):  # type: ignore[misc]
+    """Reads a bounded piece at a time: the buffer of `picows` would grow with all that waits in the kernel."""
+
+    def get_buffer(self, hint: int) -> memoryview:
+        room: memoryview = super().get_buffer(hint)
+        return room[:_READ_BYTES]
+
+
 async def open_fast(
     url: str, *, headers: Mapping[str, str], subprotocols: Sequence[str], timeout_s: float, log: logging.Logger
 ) -> FastWebSocketTransport:
@@ -221,7 +230,7 @@ async def open_fast(
             lambda: Answer(handshake), uri.host, uri.port, ssl=True if uri.secure else None
         )
         try:
-            frames = WSProtocol(
+            frames = _Frames(
                 uri.host, uri.resource_name, True, lambda *_: socket, _silent, True, None, False, 1, 1,
                 picows.WSAutoPingStrategy.PING_WHEN_IDLE, True, sys.maxsize, extra, 16 * 1024,
             )  # fmt: skip
