@@ -143,6 +143,12 @@ def test_every_file_has_its_test(path: Path) -> None:
     assert direct.exists() or package.exists() or mentions, f"no test for {name}: write {direct.relative_to(ROOT)}"
 
 
+def test_no_cancellation_is_lost() -> None:
+    """Up to Python 3.11 `wait_for` may swallow a cancellation that comes with the result: use `asyncio.timeout`."""
+    users = [name_of(path) for path in FILES if "asyncio.wait_for(" in path.read_text()]
+    assert users == []
+
+
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_nothing_grows_out_of_hand(path: Path) -> None:
     text = path.read_text()

@@ -44,6 +44,8 @@ class FakeTwilio:
         self.began_ms = 0
         self.started = asyncio.Event()
         self.spoken_until_ms = 0
+        self.late_ms = 0
+        """How late this machine let the call be at worst: what a test cannot hold against the line."""
         self._wire = wire
         self._back_ms = back_ms
         self._gaps = gaps
@@ -77,6 +79,7 @@ class FakeTwilio:
             at_ms = 0
             while not listening.done():
                 await asyncio.sleep(max(0.0, (self.began_ms + at_ms - monotonic_ms()) / 1000))
+                self.late_ms = max(self.late_ms, monotonic_ms() - self.began_ms - at_ms)
                 await self._step(at_ms)
                 at_ms += 20
 

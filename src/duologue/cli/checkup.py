@@ -63,7 +63,8 @@ async def checkup(key: str, api_host: str) -> AsyncIterator[Finding]:
 async def _engine(part: str, check: Callable[[], Awaitable[str]]) -> Finding:
     began = time.perf_counter()
     try:
-        says = await asyncio.wait_for(check(), _START_S)
+        async with asyncio.timeout(_START_S):
+            says = await check()
     except TimeoutError:
         return Finding(
             part=part, says=f"no answer within {_START_S} s", remedy="Try again on a calmer machine.", needed=True
@@ -157,7 +158,8 @@ def openai_key(key: str) -> Finding:
 async def network(host: str) -> Finding:
     """Whether a connection to the hosted API can be opened from here; nothing is sent."""
     try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(host, 443), _REACH_S)
+        async with asyncio.timeout(_REACH_S):
+            _, writer = await asyncio.open_connection(host, 443)
     except (OSError, TimeoutError):
         remedy = "Only a hosted API needs it; behind a proxy set HTTPS_PROXY."
         return Finding(part="network", says=f"{host} cannot be reached", remedy=remedy)

@@ -126,7 +126,8 @@ class Emitter:
         future = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(name, []).append(future)
         try:
-            return await asyncio.wait_for(future, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                return await future
         except TimeoutError:
             raise TimeoutError(f"no {name!r} came within {timeout_s:g} s") from None
         finally:

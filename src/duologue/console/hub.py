@@ -72,7 +72,8 @@ class Hub:
         known = self._viewers.get(name)
         if known is not None:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(known.gone.wait(), RELOAD_SECONDS)
+                async with asyncio.timeout(RELOAD_SECONDS):
+                    await known.gone.wait()
         if not name or len(name) > 64 or name in self._viewers:
             name = self._new_id("viewer")
         viewer = self._viewers[name] = Viewer(name, rev)

@@ -400,10 +400,12 @@ async def run_tool(tool: ServerTool, arguments: str, threads: Executor) -> str:
     try:
         given: Mapping[str, object] = arguments_for(function, tool.definition, arguments)
         if inspect.iscoroutinefunction(function):
-            result = await asyncio.wait_for(function(**given), tool.timeout_s)
+            async with asyncio.timeout(tool.timeout_s):
+                result = await function(**given)
         else:
             running = asyncio.get_running_loop().run_in_executor(threads, lambda: function(**given))
-            result = await asyncio.wait_for(running, tool.timeout_s)
+            async with asyncio.timeout(tool.timeout_s):
+                result = await running
         return output_text(result)
     except TimeoutError:
         return error_text(f"the tool took longer than {tool.timeout_s:g} s")

@@ -114,12 +114,14 @@ class Relay:
         """Take no more calls; those that run have so long, then they are closed with 1001."""
         self.draining = True
         try:
-            await asyncio.wait_for(self._empty.wait(), grace_s)
+            async with asyncio.timeout(grace_s):
+                await self._empty.wait()
         except TimeoutError:
             for call in tuple(self._calls):
                 call.end(DRAINED, "the relay is shutting down", "relay")
             try:
-                await asyncio.wait_for(self._empty.wait(), grace_s or 1)
+                async with asyncio.timeout(grace_s or 1):
+                    await self._empty.wait()
             except TimeoutError:
                 for socket in tuple(self._sockets):
                     socket.abort()

@@ -78,7 +78,8 @@ class SipDesk:
         telling = asyncio.create_task(self._announce(call_id, headers, ringing), name=f"webhook {call_id}")
         try:
             try:
-                session = await asyncio.wait_for(ringing.decision, RING_S)
+                async with asyncio.timeout(RING_S):
+                    session = await ringing.decision
             except TimeoutError:
                 raise Declined(UNAVAILABLE, f"Nobody answered within {RING_S:g} s.") from None
             model = session.model if isinstance(session, RealtimeSession) and isinstance(session.model, str) else ""

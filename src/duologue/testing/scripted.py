@@ -101,7 +101,8 @@ class ScriptedServer:
     ) -> None:
         assert self._server is not None
         if kind is None and self.connections:
-            await asyncio.wait_for(self._played.wait(), STEP_SECONDS)
+            async with asyncio.timeout(STEP_SECONDS):
+                await self._played.wait()
         self._server.close()
         await self._server.wait_closed()
         if kind is None and self._problem:

@@ -78,7 +78,8 @@ class JsSocket:
             self._end(TransportClosed(code, reason, by="us"))
             self._say_goodbye(code, reason)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._gone.wait(), _CLOSE_S)
+            async with asyncio.timeout(_CLOSE_S):
+                await self._gone.wait()
         self._let_go()
 
     def _unsent(self) -> int:

@@ -121,7 +121,8 @@ class PageCall:
         if self._patience is not None:
             self._patience.cancel()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._channel.drained(), 1)
+            async with asyncio.timeout(1):
+                await self._channel.drained()
         self._channel.end(TransportClosed(code, reason, by="us"))
         self.peer.close()
         self._listeners.let_go()

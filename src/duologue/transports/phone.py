@@ -199,7 +199,8 @@ class PhonePort:
         while not self._over and not self._line.confirmed:
             pending_ms = self._line.pending_ms(self._clock())
             try:
-                await asyncio.wait_for(self._happened(), (pending_ms + _MARK_LATE_MS) / 1000)
+                async with asyncio.timeout((pending_ms + _MARK_LATE_MS) / 1000):
+                    await self._happened()
             except TimeoutError:
                 if pending_ms == 0:
                     return
@@ -233,7 +234,8 @@ class PhonePort:
         wake_at_ms = self._line.wake_at_ms
         pause_s = None if wake_at_ms is None else max(0.0, (wake_at_ms - self._clock()) / 1000)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._kicked.wait(), pause_s)
+            async with asyncio.timeout(pause_s):
+                await self._kicked.wait()
         self._kicked.clear()
 
 
