@@ -11,6 +11,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ from duologue.relay.lines import NO_STATUS, VANISHED, Ear, Gate, Line, Refusal, 
 
 try:
     import picows
+    from aiofastnet import create_connection  # what `picows` itself connects with
     from picows.picows import WSProtocol  # type: ignore[attr-defined]
 except ImportError:
     raise MissingExtra("picows", "relay") from None
@@ -327,25 +329,33 @@ async def connect(
         made.append(Socket(meet, most_bytes))
         return made[0]
 
+    parts = urlsplit(url)
+    secure = parts.scheme == "wss"
+    resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    # By hand, as `picows.ws_connect` leaves the connection open where it is cancelled during the handshake.
+    protocol = WSProtocol(
+        parts.netloc, resource, True, listener, _log, True, HANDSHAKE_SECONDS, False, 20, 20,
+        picows.WSAutoPingStrategy.PING_WHEN_IDLE, False, most_bytes, list(headers.items()), BUFFER_BYTES,
+    )  # fmt: skip
+    loop = asyncio.get_running_loop()
+    transport: asyncio.Transport | None = None
     try:
-        await picows.ws_connect(
-            listener,
-            url,
-            ssl_context=tls,
-            websocket_handshake_timeout=HANDSHAKE_SECONDS,
-            logger_name=_log,
-            max_frame_size=most_bytes,
-            enable_auto_pong=False,
-            extra_headers=[(name, value) for name, value in headers.items()],
-            max_redirects=0,
-            read_buffer_init_size=BUFFER_BYTES,
-        )
+        async with asyncio.timeout(HANDSHAKE_SECONDS):
+            transport, _ = await create_connection(
+                loop,
+                lambda: protocol,
+                parts.hostname,
+                parts.port or (443 if secure else 80),
+                ssl=tls if secure else None,
+            )
+            await protocol.wait_until_handshake_complete()
     except (picows.WSError, OSError, TimeoutError, ValueError) as problem:
         raise _failed(url, problem) from None
-    except asyncio.CancelledError:
-        if made:
-            made[0].abort()
-        raise
+    finally:
+        if transport is not None and not made:
+            transport.abort()
+            with suppress(picows.WSError):
+                await protocol.wait_until_handshake_complete()
     if not made:
         raise ConnectFailed(url, "the connection was closed during the handshake", retryable=True)
     return made[0]
