@@ -9,6 +9,7 @@ from pathlib import Path
 from duologue import ConnectionOptions, RealtimeClient
 from duologue.audio.resample import resample
 from duologue.audio.wav import parse_wav
+from duologue.client.conversation import Update
 
 RATE_HZ = 24_000
 CHUNK_BYTES = RATE_HZ * 2 // 10
@@ -20,12 +21,12 @@ async def main(url: str, path: Path, model: str) -> None:
     client = RealtimeClient(url, model=model, connection=ConnectionOptions(transcription=True))
     done = asyncio.Event()
 
-    @client.on("conversation.updated")
-    def words(update) -> None:  # type: ignore[no-untyped-def]
+    def words(update: Update) -> None:
         if update.item.transcribed:
             print(update.item.formatted.transcript)
             done.set()
 
+    client.on("conversation.updated", words)
     async with client:
         for start in range(0, len(sound), CHUNK_BYTES):
             await client.append_input_audio(sound[start : start + CHUNK_BYTES])

@@ -24,6 +24,7 @@ from duologue.agents.tools import RunContext, Verdict, background_result, functi
 from duologue.client.endpoint import ConnectionOptions
 from duologue.errors import ConfigError, ConnectFailed, NotConnected
 from duologue.protocol.server_events import SessionCreated
+from duologue.protocol.session import McpServerTool
 from duologue.protocol.session import RealtimeSession as WireSession
 from duologue.testing.scripted import Close, Expect, ScriptedServer, Send
 
@@ -396,9 +397,16 @@ def test_hooks_are_called_in_order() -> None:
         async def started(context: Any, agent: RealtimeAgent) -> None:
             told.append(f"start {agent.name}")
 
+        last = asyncio.Event()
+
+        async def ended(context: Any, agent: RealtimeAgent, text: str) -> None:
+            told.append(f"end {agent.name} {text}")
+            if text == "Bob.":
+                last.set()
+
         hooks = AgentHooks(
             on_start=started,
-            on_end=lambda context, agent, text: told.append(f"end {agent.name} {text.strip()}"),
+            on_end=ended,
             on_tool_start=lambda context, agent, tool: told.append(f"tool {tool.name}"),
             on_tool_end=lambda context, agent, tool, output: told.append(f"output {output}"),
             on_handoff=lambda context, agent, source: told.append(f"from {source.name}"),
@@ -410,7 +418,7 @@ def test_hooks_are_called_in_order() -> None:
             await scene.session.send_message("Rome?")
             await scene.answered(2)
             await scene.session.send_message("Bob?")
-            await scene.answered(4)
+            await asyncio.wait_for(last.wait(), 10)
         assert [each for each in told if not each.startswith(("start", "end"))] == [
             "tool weather", "output 21 degrees in Rome", "from Ann",
         ]  # fmt: skip
@@ -464,6 +472,38 @@ def test_a_call_that_is_told_twice_runs_once() -> None:
             await session.connect()
             kinds = [event.type async for event in session]
         assert (runs, kinds.count("tool_end")) == ([1], 1)
+
+    play(story)
+
+
+def test_a_tool_that_the_server_runs_is_allowed_by_a_person() -> None:
+    """Hosted MCP: the approval goes out as an item, and the model is asked again after the call."""
+
+    async def story() -> None:
+        where = '"event_id":"e","previous_item_id":null'
+        request = '{"type":"mcp_approval_request","id":"q_1","server_label":"s","name":"add","arguments":"{}"}'
+        call = '{"type":"mcp_call","id":"m_1","server_label":"s","name":"add","arguments":"{}","output":"3"}'
+        script = [
+            Send(SessionCreated(session=WireSession(id="sess_1"))),
+            Expect(
+                "session.update", session={"tools": [{"type": "mcp", "server_label": "s", "server_url": "https://x"}]}
+            ),
+            Send(f'{{"type":"conversation.item.done",{where},"item":{request}}}'),
+            Expect(
+                "conversation.item.create",
+                item={"type": "mcp_approval_response", "approval_request_id": "q_1", "approve": True},
+            ),
+            Send(f'{{"type":"conversation.item.done",{where},"item":{call}}}'),
+            Expect("response.create"),
+            Close(1000),
+        ]
+        agent = RealtimeAgent("Ann", tools=[McpServerTool(server_label="s", server_url="https://x")])
+        async with ScriptedServer(script) as server:
+            session = RealtimeSession(agent, settings=at(server.url))
+            session.on("tool_approval_required", session.approve)
+            await session.connect()
+            told = [event async for event in session]
+        assert [event.output for event in told if event.type == "mcp_tool_call_completed"] == ["3"]
 
     play(story)
 

@@ -429,3 +429,25 @@ def test_reconnect(kind: str) -> None:
             golden(scene, "reconnect")
 
     play(story)
+
+
+@every
+def test_barge_in(kind: str) -> None:
+    """Rows 2 and 4: who speaks is listened to at once; what was not heard is forgotten."""
+
+    async def story() -> None:
+        async with acting(kind, RealtimeAgent("Ann"), ScriptLlm(Endless(), "Yes?"), hears=("stop",)) as scene:
+            await scene.session.send_message("Tell me everything.")
+            start = await scene.until("audio_start")
+            if kind != "webrtc":
+                await scene.until("audio", 3)
+                scene.session.playback.played_item(start.item_id, 4800)
+            await scene.speaks()
+            cut = await scene.came_in("conversation.item.truncated")
+            assert cut["audio_end_ms"] == 200 or kind == "webrtc"
+            assert await scene.answered(2) == "Yes?"
+            assert scene.types("speech_started", "audio_interrupted") == ["speech_started", "audio_interrupted"]
+            assert not scene.of("error")
+            golden(scene, "barge_in", cuts=True)
+
+    play(story)

@@ -143,3 +143,20 @@ def test_a_call_that_somebody_else_took_is_answered_once_and_held_until_then() -
         assert bench.sent.empty()
 
     asyncio.run(story())
+
+
+def test_what_is_cancelled_is_the_answer_of_that_moment() -> None:
+    """The user speaks, and by the time the cancel can be sent the next answer has begun."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.response("created", "in_progress")
+        cancel = bench.turns.cancelling()
+        assert cancel is not None
+        assert cancel.response_id == "r1"
+        assert bench.turns.cancelling() is None
+        bench.response("done", "cancelled")
+        bench.response("created", "in_progress", "r2")
+        assert bench.turns.cancelled == {"r1"}
+
+    asyncio.run(story())

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from duologue.agents.events import ALIASES, NAMES, AudioData, SessionEvent
+from duologue.agents.events import ALIASES, NAMES, AnySessionEvent, AudioData
 from duologue.client.emitter import Emitter
 from duologue.errors import ConfigError
 
@@ -22,8 +22,8 @@ class Audience:
 
     def __init__(self, describe: Callable[[Exception], Any]) -> None:
         self._emitter = Emitter(describe)
-        self._loops: list[tuple[deque[SessionEvent], asyncio.Event]] = []
-        self._early: deque[SessionEvent] | None = deque(maxlen=_EARLY)
+        self._loops: list[tuple[deque[AnySessionEvent], asyncio.Event]] = []
+        self._early: deque[AnySessionEvent] | None = deque(maxlen=_EARLY)
         self.over = False
 
     def on(self, name: str, handler: Callable[[Any], Any] | None = None) -> Any:
@@ -38,7 +38,7 @@ class Audience:
         """Whether anybody wants events of that name."""
         return bool(self._loops) or self._emitter.heard(name) or self._emitter.heard("*")
 
-    def tell(self, event: SessionEvent) -> None:
+    def tell(self, event: AnySessionEvent) -> None:
         """Tell all who listen; nothing that they do comes back."""
         for name in (event.type, "*"):
             if self._emitter.heard(name):
@@ -63,9 +63,9 @@ class Audience:
         """Let handlers end what they do, for a second."""
         await self._emitter.finish()
 
-    async def events(self) -> AsyncIterator[SessionEvent]:
+    async def events(self) -> AsyncIterator[AnySessionEvent]:
         """Every event from now on, for this loop alone; the first loop also gets what came before it."""
-        queue: deque[SessionEvent] = deque(self._early or (), maxlen=WAITING)
+        queue: deque[AnySessionEvent] = deque(self._early or (), maxlen=WAITING)
         self._early = None
         mine = (queue, asyncio.Event())
         self._loops.append(mine)

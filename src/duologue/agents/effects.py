@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from duologue.agents.agent import Handoff, RealtimeAgent
 from duologue.agents.config import Cast
-from duologue.agents.events import SessionEvent
+from duologue.agents.events import AnySessionEvent
 from duologue.agents.guardrails import Check, Sound
 from duologue.agents.tools import AgentTool
 from duologue.protocol.client_events import ClientEvent
@@ -31,7 +31,7 @@ class Call(Struct, frozen=True, kw_only=True):
 class Tell(Struct, frozen=True):
     """Tell the application."""
 
-    event: SessionEvent
+    event: AnySessionEvent
 
 
 class Consider(Struct, frozen=True, kw_only=True):

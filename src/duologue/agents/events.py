@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from msgspec import Struct
 
@@ -20,7 +20,7 @@ class SessionEvent(Struct, frozen=True, kw_only=True, gc=False):
 class AgentStart(SessionEvent, frozen=True, kw_only=True):
     """An answer of `agent` begins."""
 
-    type = "agent_start"
+    type: ClassVar[Literal["agent_start"]] = "agent_start"
     agent: RealtimeAgent
     response_id: str
 
@@ -28,7 +28,7 @@ class AgentStart(SessionEvent, frozen=True, kw_only=True):
 class AgentEnd(SessionEvent, frozen=True, kw_only=True):
     """The answer has ended; `text` is all that was said or written in it."""
 
-    type = "agent_end"
+    type: ClassVar[Literal["agent_end"]] = "agent_end"
     agent: RealtimeAgent
     response_id: str
     text: str
@@ -37,7 +37,7 @@ class AgentEnd(SessionEvent, frozen=True, kw_only=True):
 class HandedOver(SessionEvent, frozen=True, kw_only=True):
     """From now on `to_agent` speaks."""
 
-    type = "handoff"
+    type: ClassVar[Literal["handoff"]] = "handoff"
     from_agent: RealtimeAgent
     to_agent: RealtimeAgent
 
@@ -45,7 +45,7 @@ class HandedOver(SessionEvent, frozen=True, kw_only=True):
 class ToolStart(SessionEvent, frozen=True, kw_only=True):
     """A tool begins; `arguments` is the model's JSON text."""
 
-    type = "tool_start"
+    type: ClassVar[Literal["tool_start"]] = "tool_start"
     agent: RealtimeAgent
     tool: str
     call_id: str
@@ -55,7 +55,7 @@ class ToolStart(SessionEvent, frozen=True, kw_only=True):
 class ToolEnd(SessionEvent, frozen=True, kw_only=True):
     """A tool has answered, or was refused; `output` is what the model reads."""
 
-    type = "tool_end"
+    type: ClassVar[Literal["tool_end"]] = "tool_end"
     agent: RealtimeAgent
     tool: str
     call_id: str
@@ -67,7 +67,7 @@ class ToolApprovalRequired(SessionEvent, frozen=True, kw_only=True):
     """A call waits for `approve(call_id)` or `reject(call_id)`. `server_label` names the MCP server of a tool that the
     Realtime server runs; it is empty for tools of this side."""
 
-    type = "tool_approval_required"
+    type: ClassVar[Literal["tool_approval_required"]] = "tool_approval_required"
     agent: RealtimeAgent
     tool: str
     call_id: str
@@ -78,7 +78,7 @@ class ToolApprovalRequired(SessionEvent, frozen=True, kw_only=True):
 class AudioStart(SessionEvent, frozen=True, kw_only=True):
     """The first sound of an item, or in a call the moment in which it begins to play."""
 
-    type = "audio_start"
+    type: ClassVar[Literal["audio_start"]] = "audio_start"
     response_id: str
     item_id: str
 
@@ -86,7 +86,7 @@ class AudioStart(SessionEvent, frozen=True, kw_only=True):
 class AudioData(SessionEvent, frozen=True, kw_only=True):
     """Sound in the session's output format."""
 
-    type = "audio"
+    type: ClassVar[Literal["audio"]] = "audio"
     audio: bytes
     response_id: str
     item_id: str
@@ -96,7 +96,7 @@ class AudioData(SessionEvent, frozen=True, kw_only=True):
 class AudioEnd(SessionEvent, frozen=True, kw_only=True):
     """All sound of an item has been made; it may still be playing."""
 
-    type = "audio_end"
+    type: ClassVar[Literal["audio_end"]] = "audio_end"
     response_id: str
     item_id: str
 
@@ -104,28 +104,28 @@ class AudioEnd(SessionEvent, frozen=True, kw_only=True):
 class AudioInterrupted(SessionEvent, frozen=True, kw_only=True):
     """Stop playing now. `item_id` is the item that was being made or played last; empty where none is known."""
 
-    type = "audio_interrupted"
+    type: ClassVar[Literal["audio_interrupted"]] = "audio_interrupted"
     item_id: str
 
 
 class SpeechStarted(SessionEvent, frozen=True, kw_only=True):
     """The user begins to speak."""
 
-    type = "speech_started"
+    type: ClassVar[Literal["speech_started"]] = "speech_started"
     item_id: str
 
 
 class SpeechStopped(SessionEvent, frozen=True, kw_only=True):
     """The user has stopped speaking."""
 
-    type = "speech_stopped"
+    type: ClassVar[Literal["speech_stopped"]] = "speech_stopped"
     item_id: str
 
 
 class TranscriptDelta(SessionEvent, frozen=True, kw_only=True):
     """More words of the `user` or the `assistant`, spoken or written."""
 
-    type = "transcript_delta"
+    type: ClassVar[Literal["transcript_delta"]] = "transcript_delta"
     role: str
     item_id: str
     delta: str
@@ -134,7 +134,7 @@ class TranscriptDelta(SessionEvent, frozen=True, kw_only=True):
 class TranscriptDone(SessionEvent, frozen=True, kw_only=True):
     """All words of the item's part."""
 
-    type = "transcript_done"
+    type: ClassVar[Literal["transcript_done"]] = "transcript_done"
     role: str
     item_id: str
     text: str
@@ -143,21 +143,21 @@ class TranscriptDone(SessionEvent, frozen=True, kw_only=True):
 class HistoryAdded(SessionEvent, frozen=True, kw_only=True):
     """An item entered the conversation."""
 
-    type = "history_added"
+    type: ClassVar[Literal["history_added"]] = "history_added"
     item: HistoryItem
 
 
 class HistoryUpdated(SessionEvent, frozen=True, kw_only=True):
     """An item came, was completed, cut or removed; `history` is the whole."""
 
-    type = "history_updated"
+    type: ClassVar[Literal["history_updated"]] = "history_updated"
     history: tuple[HistoryItem, ...]
 
 
 class GuardrailTripped(SessionEvent, frozen=True, kw_only=True):
     """An output guardrail stopped an answer. `remedy`: `retry`, `safe_phrase`, or `cut` where the user has spoken since."""
 
-    type = "guardrail_tripped"
+    type: ClassVar[Literal["guardrail_tripped"]] = "guardrail_tripped"
     agent: RealtimeAgent
     guardrail: str
     item_id: str
@@ -169,7 +169,7 @@ class GuardrailTripped(SessionEvent, frozen=True, kw_only=True):
 class InputGuardrailTripped(SessionEvent, frozen=True, kw_only=True):
     """An input guardrail stopped what the user said before it was answered."""
 
-    type = "input_guardrail_tripped"
+    type: ClassVar[Literal["input_guardrail_tripped"]] = "input_guardrail_tripped"
     agent: RealtimeAgent
     guardrail: str
     item_id: str
@@ -180,21 +180,21 @@ class InputGuardrailTripped(SessionEvent, frozen=True, kw_only=True):
 class InputAudioTimeoutTriggered(SessionEvent, frozen=True, kw_only=True):
     """The user has been silent for the idle timeout."""
 
-    type = "input_audio_timeout_triggered"
+    type: ClassVar[Literal["input_audio_timeout_triggered"]] = "input_audio_timeout_triggered"
     item_id: str
 
 
 class McpToolsChanged(SessionEvent, frozen=True, kw_only=True):
     """The Realtime server has listed the tools of an MCP server: their names by the server's label."""
 
-    type = "mcp_tools_changed"
+    type: ClassVar[Literal["mcp_tools_changed"]] = "mcp_tools_changed"
     tools: dict[str, tuple[str, ...]]
 
 
 class McpToolCallCompleted(SessionEvent, frozen=True, kw_only=True):
     """The Realtime server ran a tool of an MCP server."""
 
-    type = "mcp_tool_call_completed"
+    type: ClassVar[Literal["mcp_tool_call_completed"]] = "mcp_tool_call_completed"
     tool: str
     server_label: str
     arguments: str
@@ -204,7 +204,7 @@ class McpToolCallCompleted(SessionEvent, frozen=True, kw_only=True):
 class ResponseFailed(SessionEvent, frozen=True, kw_only=True):
     """An answer ended early; `status` is `failed` or `incomplete`."""
 
-    type = "response_failed"
+    type: ClassVar[Literal["response_failed"]] = "response_failed"
     response_id: str
     status: str
     reason: str
@@ -213,7 +213,7 @@ class ResponseFailed(SessionEvent, frozen=True, kw_only=True):
 class UsageUpdated(SessionEvent, frozen=True, kw_only=True):
     """What the answer, or the transcript, has cost, and which agent spoke."""
 
-    type = "usage_updated"
+    type: ClassVar[Literal["usage_updated"]] = "usage_updated"
     agent: RealtimeAgent
     update: UsageUpdate
 
@@ -221,35 +221,35 @@ class UsageUpdated(SessionEvent, frozen=True, kw_only=True):
 class BudgetReached(SessionEvent, frozen=True, kw_only=True):
     """The conversation has cost what it may: it ends now, with a goodbye."""
 
-    type = "budget_spent"
+    type: ClassVar[Literal["budget_spent"]] = "budget_spent"
     details: BudgetSpent
 
 
 class ConnectionLost(SessionEvent, frozen=True, kw_only=True):
     """The connection is gone; another is being made."""
 
-    type = "reconnecting"
+    type: ClassVar[Literal["reconnecting"]] = "reconnecting"
     details: Reconnecting
 
 
 class ConnectionRestored(SessionEvent, frozen=True, kw_only=True):
     """The new session knows the conversation."""
 
-    type = "reconnected"
+    type: ClassVar[Literal["reconnected"]] = "reconnected"
     details: Restored
 
 
 class SessionError(SessionEvent, frozen=True, kw_only=True):
     """Something failed and the session goes on."""
 
-    type = "error"
+    type: ClassVar[Literal["error"]] = "error"
     error: ClientError
 
 
 class SessionEnded(SessionEvent, frozen=True, kw_only=True):
     """It is over: the last event of every session that was connected. `clean`: it was closed in order, by either side."""
 
-    type = "session_ended"
+    type: ClassVar[Literal["session_ended"]] = "session_ended"
     reason: str
     clean: bool
 
@@ -257,10 +257,42 @@ class SessionEnded(SessionEvent, frozen=True, kw_only=True):
 class RawModelEvent(SessionEvent, frozen=True, kw_only=True):
     """A server event as it came; only for who asks for it by name."""
 
-    type = "raw_model_event"
+    type: ClassVar[Literal["raw_model_event"]] = "raw_model_event"
     data: Any
 
 
+AnySessionEvent = (
+    AgentStart
+    | AgentEnd
+    | HandedOver
+    | ToolStart
+    | ToolEnd
+    | ToolApprovalRequired
+    | AudioStart
+    | AudioData
+    | AudioEnd
+    | AudioInterrupted
+    | SpeechStarted
+    | SpeechStopped
+    | TranscriptDelta
+    | TranscriptDone
+    | HistoryAdded
+    | HistoryUpdated
+    | GuardrailTripped
+    | InputGuardrailTripped
+    | InputAudioTimeoutTriggered
+    | McpToolsChanged
+    | McpToolCallCompleted
+    | ResponseFailed
+    | UsageUpdated
+    | BudgetReached
+    | ConnectionLost
+    | ConnectionRestored
+    | SessionError
+    | SessionEnded
+    | RawModelEvent
+)
+"""What a session tells: a type checker knows an event by its `type`."""
 ALIASES = {
     "agent_tool_start": "tool_start",
     "agent_tool_end": "tool_end",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 from duologue.agents.tools import Verdict
 from duologue.protocol.server_events import ResponseOutputAudioDelta, ResponseOutputAudioDone
@@ -38,18 +38,38 @@ class InputGuardrail:
     policy_hint: str = ""
 
 
+@overload
+def output_guardrail(function: GuardrailFunction, /) -> OutputGuardrail: ...
+@overload
+def output_guardrail(*, name: str = "", policy_hint: str = "") -> Callable[[GuardrailFunction], OutputGuardrail]: ...
+
+
 def output_guardrail(function: GuardrailFunction | None = None, *, name: str = "", policy_hint: str = "") -> Any:
     """Decorator: an OutputGuardrail of a function of (context, agent, text)."""
     if function is None:
-        return lambda decorated: output_guardrail(decorated, name=name, policy_hint=policy_hint)
-    return OutputGuardrail(name=name or function.__name__, execute=function, policy_hint=policy_hint)
+
+        def decorate(decorated: GuardrailFunction) -> OutputGuardrail:
+            return OutputGuardrail(name=name or decorated.__name__, execute=decorated, policy_hint=policy_hint)
+
+        return decorate
+    return OutputGuardrail(name=function.__name__, execute=function)
+
+
+@overload
+def input_guardrail(function: GuardrailFunction, /) -> InputGuardrail: ...
+@overload
+def input_guardrail(*, name: str = "", policy_hint: str = "") -> Callable[[GuardrailFunction], InputGuardrail]: ...
 
 
 def input_guardrail(function: GuardrailFunction | None = None, *, name: str = "", policy_hint: str = "") -> Any:
     """Decorator: an InputGuardrail of a function of (context, agent, text)."""
     if function is None:
-        return lambda decorated: input_guardrail(decorated, name=name, policy_hint=policy_hint)
-    return InputGuardrail(name=name or function.__name__, execute=function, policy_hint=policy_hint)
+
+        def decorate(decorated: GuardrailFunction) -> InputGuardrail:
+            return InputGuardrail(name=name or decorated.__name__, execute=decorated, policy_hint=policy_hint)
+
+        return decorate
+    return InputGuardrail(name=function.__name__, execute=function)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -82,6 +82,11 @@ class RealtimeToolCallItem(Struct, frozen=True, kw_only=True):
     output: str | None = None
     status: str = "in_progress"
 
+    @property
+    def text(self) -> str:
+        """Nothing: a call says nothing."""
+        return ""
+
 
 HistoryItem = UserMessageItem | AssistantMessageItem | SystemMessageItem | RealtimeToolCallItem
 _ROLES: dict[str, type[UserMessageItem | AssistantMessageItem | SystemMessageItem]] = {

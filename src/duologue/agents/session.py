@@ -11,7 +11,7 @@ import msgspec
 from duologue.agents.agent import RealtimeAgent
 from duologue.agents.audience import Audience
 from duologue.agents.config import base_fields, fields_of
-from duologue.agents.events import RawModelEvent, SessionEvent, ToolApprovalRequired
+from duologue.agents.events import AnySessionEvent, RawModelEvent, ToolApprovalRequired
 from duologue.agents.history import HistoryItem, edits, readable
 from duologue.agents.link import Link
 from duologue.agents.settings import SessionSettings
@@ -329,7 +329,7 @@ class RealtimeSession:
         """Forget a handler, or all of that name."""
         self._audience.off(name, handler)
 
-    def __aiter__(self) -> AsyncIterator[SessionEvent]:
+    def __aiter__(self) -> AsyncIterator[AnySessionEvent]:
         """Every event until the session ends, for this loop alone; a loop that is 4096 events behind loses the oldest.
         Raw events come to handlers only."""
         return self._audience.events()

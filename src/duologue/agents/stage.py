@@ -14,6 +14,7 @@ from duologue.agents.agent import RealtimeAgent
 from duologue.agents.config import Cast
 from duologue.agents.director import Director
 from duologue.agents.events import (
+    AnySessionEvent,
     BudgetReached,
     ConnectionLost,
     ConnectionRestored,
@@ -21,7 +22,6 @@ from duologue.agents.events import (
     HistoryUpdated,
     SessionEnded,
     SessionError,
-    SessionEvent,
     UsageUpdated,
 )
 from duologue.agents.history import HIDDEN, readable_one
@@ -66,7 +66,7 @@ class Stage:
         self._voice: Voice | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closers: set[asyncio.Task[Any] | None] = set()
-        self._undone: deque[do.Effect] = deque()
+        self._undone: deque[Coroutine[Any, Any, None]] = deque()
         self._later: deque[tuple[Message, bool]] = deque(maxlen=_LATER)
         self._doer: asyncio.Task[None] | None = None
         self._begun = False
@@ -127,6 +127,8 @@ class Stage:
             self._voice.close()
         for task in self._tasks - self._closers:
             task.cancel()
+        while self._undone:
+            self._undone.popleft().close()
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run something beside; what it raises is told."""
@@ -147,7 +149,7 @@ class Stage:
 
     # --- what happens ------------------------------------------------------------------------------------------
 
-    def tell(self, event: SessionEvent) -> None:
+    def tell(self, event: AnySessionEvent) -> None:
         """Tell the application; nothing after the end."""
         if self.over and not isinstance(event, SessionEnded):
             return
@@ -211,16 +213,19 @@ class Stage:
                     self.start(self._check(effect), "agent: guardrails")
                 case do.Hook(agent=agent, name=name) if getattr(agent.hooks, name, None) is None:
                     continue
+                case do.Cut(barge_in=barge_in):
+                    # Ports and calls are silent at once when the user speaks, without being told.
+                    if not (barge_in and (self._voice is not None or self._session.link.is_call)):
+                        self._queue(self._be_silent())
                 case _:
-                    self._queue(effect)
+                    self._queue(self._do_one(effect))
 
-    def _queue(self, effect: do.Effect) -> None:
-        if self.over:
-            return
+    def _queue(self, work: Coroutine[Any, Any, None]) -> None:
         if len(self._undone) >= _UNDONE:
+            work.close()
             self.start(self.client.disconnect(), "agent: give up a server that reads nothing")
             return
-        self._undone.append(effect)
+        self._undone.append(work)
         if self._doer is None or self._doer.done():
             self._doer = asyncio.get_running_loop().create_task(self._work(), name="agent: send")
             self._tasks.add(self._doer)
@@ -228,7 +233,7 @@ class Stage:
 
     async def _work(self) -> None:
         while self._undone:
-            await self._guard(self._do_one(self._undone.popleft()), "agent: send")
+            await self._guard(self._undone.popleft(), "agent: send")
 
     async def _do_one(self, effect: do.Effect) -> None:
         client = self.client
@@ -244,10 +249,6 @@ class Stage:
                 await self._respond(effect)
             case do.SendEvent(event=event):
                 await client.send_event(event)
-            case do.Cut(barge_in=barge_in):
-                # Ports and calls are silent at once when the user speaks, without being told.
-                if not (barge_in and (self._voice is not None or self._session.link.is_call)):
-                    await self._be_silent()
             case do.Hook(agent=agent, name=name, arguments=arguments):
                 await call(getattr(agent.hooks, name), self.context(), agent, *arguments)
             case _:
@@ -265,11 +266,12 @@ class Stage:
             overrides["metadata"] = {"purpose": wish.purpose}
         await self.client.create_response(**overrides)
 
-    async def _be_silent(self) -> None:
-        if self._voice is not None:
-            await self._voice.interrupt()
-        else:
-            await self.client.interrupt()
+    def _be_silent(self) -> Coroutine[Any, Any, None]:
+        # What is being said now is meant, not what will be when this is sent.
+        return self._stop(self._voice.interrupt() if self._voice is not None else self.client.interrupt())
+
+    async def _stop(self, speech: Coroutine[Any, Any, None]) -> None:
+        await speech
         if self._session.link.is_call:
             await self.client.send_event(OutputAudioBufferClear())
 

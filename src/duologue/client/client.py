@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar, overload
 
 import pybase64
@@ -15,6 +15,7 @@ from duologue.client.items import ConversationItem
 from duologue.client.payloads import content_part
 from duologue.client.settings import response_of
 from duologue.client.toolbox import TIMEOUT_S
+from duologue.dialogue.playback import Truncation
 from duologue.errors import ConfigError, TransportClosed
 from duologue.protocol import client_events as ce
 from duologue.protocol import server_events as ev
@@ -211,16 +212,18 @@ class RealtimeClient(ClientCore):
         await self.interrupt()
         return item
 
-    async def interrupt(self) -> None:
+    def interrupt(self) -> Coroutine[Any, Any, None]:
         """The listener has heard enough: stop the answer, and let the model forget what `playback` did not report as heard.
 
         Sound of the stopped answer that is still on its way is dropped. Where nothing ever reported playing, nothing is
-        cut.
+        cut. What is stopped is what is under way when this is called, however late it is awaited.
         """
-        await self._turns.cancel()
-        if not self.playback.reported:
-            return
-        for cut in self.playback.interrupt():
+        return self._stop(self._turns.cancelling(), self.playback.interrupt() if self.playback.reported else [])
+
+    async def _stop(self, cancel: ce.ResponseCancel | None, cuts: Sequence[Truncation]) -> None:
+        if cancel is not None:
+            await self._send(cancel)
+        for cut in cuts:
             item, part, end_ms = cut.item_id, cut.content_index, cut.audio_end_ms
             if self._lasting.retold(item):
                 # Speech of an earlier connection is text at this one: it can only be cut where it is kept.

@@ -60,13 +60,17 @@ class Turns:
 
     async def cancel(self) -> None:
         """Stop the answer under way, or the one that was asked for."""
+        if (cancel := self.cancelling()) is not None:
+            await self._send(cancel)
+
+    def cancelling(self) -> ce.ResponseCancel | None:
+        """What stops the answer of this moment, to be sent: a later one is not meant. Nothing more of it is heard."""
         response_id = self.sequencer.active
         if response_id is not None and response_id not in self.cancelled:
             self.cancelled.add(response_id)
-            await self._send(ce.ResponseCancel(response_id=response_id))
-        elif response_id is None and self.sequencer.asked:
-            # Asked for and not yet begun: it has no id, and the server takes events in order.
-            await self._send(ce.ResponseCancel())
+            return ce.ResponseCancel(response_id=response_id)
+        # Asked for and not yet begun: it has no id, and the server takes events in order.
+        return ce.ResponseCancel() if response_id is None and self.sequencer.asked else None
 
     def apply(self, event: ServerEvent | UnknownEvent) -> None:
         """Follow what the server did, and send what is due now."""

@@ -49,9 +49,9 @@ class Voice:
             if not self.muted:
                 await self._client.append_input_audio(self._to_server.feed(sound) if self._to_server else sound)
 
-    async def interrupt(self) -> None:
+    def interrupt(self) -> Coroutine[Any, Any, None]:
         """Be silent now, and let the model know what was heard: for a button. Speech does it by itself."""
-        await self._interrupted()
+        return self._interrupted()
 
     def close(self) -> None:
         """Let go of the client: nothing is played any more."""
