@@ -22,6 +22,7 @@ from tempfile import TemporaryDirectory
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
+from websockets.protocol import State
 
 from bench.client import AUDIO, WHERE, appending
 from bench.tables import Sheet
@@ -105,6 +106,8 @@ def _serve(port: Queue[int], events: int) -> None:
     async def caller(socket: ServerConnection) -> None:
         with suppress(ConnectionClosed):  # the bench has enough
             for answer in answers():
+                if socket.state is not State.OPEN:
+                    return
                 socket.transport.write(answer)
                 await socket.drain()
             await socket.wait_closed()

@@ -74,6 +74,14 @@ def test_old_sound_is_let_go_and_its_words_stay() -> None:
     assert len(last.formatted.audio) == 5_100, "what is being said is never let go"
 
 
+def test_sound_of_items_that_never_come_is_let_go_too() -> None:
+    talk = RealtimeConversation(keep_audio_bytes=1_000)
+    for number in range(50):
+        talk.apply(ev.ResponseOutputAudioDelta(**{**AT, "item_id": f"a{number}"}, delta=bytes(100)))
+    kept = [talk.get_item(f"a{number}") for number in range(50)]
+    assert sum(len(item.formatted.audio) for item in kept if item is not None) <= 1_000
+
+
 def test_early_transcripts_and_sound_wait_for_their_item() -> None:
     talk = RealtimeConversation()
     talk.apply(ev.InputAudioTranscriptionCompleted(item_id="u", content_index=0, transcript="what is up"))

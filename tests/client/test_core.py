@@ -85,3 +85,18 @@ def test_errors_come_graded_and_races_do_not_come() -> None:
         await client.disconnect()
 
     asyncio.run(story())
+
+
+def test_errors_of_the_wire_arrive_whatever_is_cleared_there() -> None:
+    async def story() -> None:
+        near, far = memory_pair()
+        async with RealtimeClient(transport=near) as client:
+            client.realtime.clear_event_handlers()
+            waiting = asyncio.create_task(client.wait_for_next("error", 2), name="error")
+            await asyncio.sleep(0)
+            await far.send(b"not json")
+            problem = await waiting
+            assert isinstance(problem, ClientError)
+            assert "not an event" in problem.message
+
+    asyncio.run(story())

@@ -75,6 +75,8 @@ class RealtimeAPI(Emitter):
         self.on_frame: Callable[[ServerEvent | UnknownEvent, bytes | str], None] | None = None
         self.on_end: Callable[[TransportClosed], None] | None = None
         """Like `on_frame` for the owner of the connection: handlers can be cleared, it cannot."""
+        self.on_error: Callable[[Any], None] | None = None
+        """The same for what an `error` event carries."""
         self._api_key = api_key
         self._opener = transport if callable(transport) else None
         self._given = None if callable(transport) else transport
@@ -203,6 +205,11 @@ class RealtimeAPI(Emitter):
             self.emit(f"client.{type}", event)
             self.emit("client.*", event)
 
+    def report(self, problem: Exception) -> None:
+        if self.on_error is not None:
+            self.on_error(self.describe(problem))
+        super().report(problem)
+
     async def _read(self, transport: EventTransport) -> None:
         try:
             async for frame in transport:
@@ -210,14 +217,14 @@ class RealtimeAPI(Emitter):
                     event = decode_server_event(frame)
                 except ProtocolError as problem:
                     _log.warning("%s", problem)
-                    self.emit("error", self.describe(problem))
+                    self.report(problem)
                     continue
                 try:
                     if self.on_frame is not None:
                         self.on_frame(event, frame)
                 except Exception as problem:
                     _log.exception("an event could not be handled")
-                    self.emit("error", self.describe(problem))
+                    self.report(problem)
                 if self._handlers or self._waiters:
                     self.emit(f"server.{tag_of(event)}", event)
                     self.emit("server.*", event)

@@ -264,8 +264,9 @@ class RealtimeConversation:
         if self._audio_bytes <= self.keep_audio_bytes:
             return
         # Deleted, cut and retrieved items were not counted.
-        self._audio_bytes = sum(part.kept_bytes for item in self.items for part in item.parts())
-        for item in self.items[:-1]:
+        items = [*self.items, *self._drafts.values()]
+        self._audio_bytes = sum(part.kept_bytes for item in items for part in item.parts())
+        for item in items[:-1]:
             if self._audio_bytes <= self.keep_audio_bytes * 3 // 4:
                 return
             for part in item.parts():

@@ -67,7 +67,7 @@ class ClientCore(Emitter):
         )
         self.realtime.on_frame = self._received
         self.realtime.on_end = lambda why: self._lasting.closed(why)
-        self.realtime.on("error", lambda problem: self.emit("error", problem))
+        self.realtime.on_error = lambda problem: self.emit("error", problem)
         self.realtime.describe = client_error
         self.budget_usd = budget_usd
         self.goodbye: str | None = GOODBYE

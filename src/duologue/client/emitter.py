@@ -198,4 +198,8 @@ class Emitter:
     def _handler_failed(self, name: str, problem: Exception) -> None:
         _log.error("a handler of %r failed", name, exc_info=problem)
         if name != "error":
-            self.emit("error", self.describe(problem))
+            self.report(problem)
+
+    def report(self, problem: Exception) -> None:
+        """Something went wrong that nobody can be told by an exception: an `error` event."""
+        self.emit("error", self.describe(problem))
