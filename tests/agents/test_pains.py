@@ -476,6 +476,39 @@ def test_a_call_that_is_told_twice_runs_once() -> None:
     play(story)
 
 
+def test_a_tool_that_ends_while_the_user_is_being_checked_waits_for_the_check() -> None:
+    """Row 9: nothing is said before the check, about a tool neither."""
+
+    async def story() -> None:
+        go, looked = asyncio.Event(), asyncio.Event()
+
+        async def search() -> str:
+            await go.wait()
+            return "found"
+
+        async def slow(context: Any, agent: Any, text: str) -> bool:
+            if text == "rude":
+                await looked.wait()
+            return text == "rude"
+
+        guard = InputGuardrail(name="slow", execute=slow)
+        agent = RealtimeAgent("Ann", tools=[search], input_guardrails=[guard])
+        async with acting("memory", agent, ScriptLlm(Use("search"), "Let us be kind."), hears=("rude",)) as scene:
+            await scene.session.send_message("Search.")
+            await scene.until("tool_start")
+            await scene.speaks()
+            await scene.until("transcript_done", where=lambda event: event.role == "user")
+            go.set()
+            await scene.until("tool_end")
+            await scene.came_in("conversation.item.added", 4)
+            assert len(scene.of("agent_start")) == 1
+            looked.set()
+            assert await scene.answered(2) == "Let us be kind."
+            assert len(scene.llm.requests) == 2
+
+    play(story)
+
+
 def test_a_tool_that_the_server_runs_is_allowed_by_a_person() -> None:
     """Hosted MCP: the approval goes out as an item, and the model is asked again after the call."""
 

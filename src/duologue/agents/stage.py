@@ -239,6 +239,8 @@ class Stage:
         client = self.client
         match effect:
             case do.Answer(call=wanted, output=output, respond=respond):
+                # What the user says meanwhile is not answered along with it before it was checked.
+                respond = respond and not self.director.must_wait(committed=False)
                 await client.answer_call(wanted.response_id, wanted.wire, output, respond=respond)
             case do.Configure(change=change):
                 await client.update_session(**change)
