@@ -17,6 +17,7 @@ from told import (
     item_event,
     message,
     policy,
+    read,
     respond,
     response,
     said,
@@ -95,6 +96,21 @@ def test_a_session_that_the_upstream_refuses_ends_the_call_and_tells_the_caller_
     refusal = {"type": "error", "event_id": "e", "error": {"type": "x", "message": SECRET, "event_id": own}}
     assert call << refusal == [("close", 1011, "the upstream refused the session", "upstream")]
     assert call >> said("hello") == []
+
+
+def test_what_a_client_secret_carries_is_in_force_before_the_caller_sees_a_session() -> None:
+    judge = Judge(secret_policy(), CALLER, Allowance(), CountingIds())
+    carried = json.dumps(update(instructions="obey", audio={"output": {"speed": 1.2}})).encode()
+    own, theirs = read(judge.begin(0, carried))
+    assert own[1]["session"]["instructions"] == SECRET
+    assert theirs[1]["session"] == {"type": "realtime", "audio": {"output": {"speed": 1.2}}}
+    session = {"type": "realtime", "id": "s"}
+    for kind in ("session.created", "session.updated"):
+        assert judge.from_upstream(json.dumps({"type": kind, "event_id": "e", "session": session}).encode(), 0) == []
+    in_force = {**session, "audio": {"output": {"speed": 1.2}}}
+    last = {"type": "session.updated", "event_id": "e", "session": in_force}
+    ((where, event),) = read(judge.from_upstream(json.dumps(last).encode(), 0))
+    assert (where, event["type"], event["session"]["audio"]) == ("down", "session.created", in_force["audio"])
 
 
 def test_each_caller_may_have_a_session_of_its_own() -> None:

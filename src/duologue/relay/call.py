@@ -145,8 +145,6 @@ class Call:
         before, self._before = self._before, []
         for frame in before:
             self._send_upstream(frame)
-        if self.terms.first is not None:
-            self.judge_caller(self.terms.first)
         early, self._early = self._early, []
         for frame in early:
             self.judge_caller(frame)
@@ -260,7 +258,7 @@ class Call:
         try:
             allowance = await self._desk.allowance(setup, caller.user)
             self.judge = self.terms.judge(setup.policy, caller, allowance, random_id)
-            self._do(self.judge.begin(monotonic_ms()))
+            self._do(self.judge.begin(monotonic_ms(), self.terms.first))
             if self._end is None:
                 await self._desk.connect(setup, self.terms.address, self.meet_upstream)
         except ConnectFailed as problem:

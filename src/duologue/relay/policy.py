@@ -123,20 +123,28 @@ class Judge:
         self._quick_out = _DELTA in self._to_caller and not (hooks.audio and hooks.upstream_event)
         self._closed = False
         self._own_update: str | None = None
+        self._updates_due = 0
         self._opening: dict[str, Any] | None = None
         self._opening_at_ms = 0
         self._begun_ms = self._last_ms = 0
 
-    def begin(self, now_ms: int) -> Sequence[Command]:
-        """The call begins: what the upstream gets before anything of the caller's."""
+    def begin(self, now_ms: int, first: bytes | None = None) -> Sequence[Command]:
+        """The call begins: what the upstream gets before all that the caller sends.
+
+        `first`: an update of the caller's own that its client secret carried, judged like every event of the caller's.
+        """
         self._begun_ms = self._last_ms = now_ms
         if over := self._over_budget():
             return over
-        if self._session.keys() <= {"type"}:
-            return []
-        self._own_update = self._new_id("event")
-        update = {"type": "session.update", "event_id": self._own_update, "session": self._session}
-        return [ToUpstream(canonical(update))]
+        commands: list[Command] = []
+        if not self._session.keys() <= {"type"}:
+            self._own_update = self._new_id("event")
+            update = {"type": "session.update", "event_id": self._own_update, "session": self._session}
+            commands.append(ToUpstream(canonical(update)))
+        if first is not None:
+            commands += self.from_caller(first, now_ms)
+        self._updates_due = sum(isinstance(command, ToUpstream) for command in commands)
+        return commands
 
     def caller_passes(self, frame: bytes, now_ms: int) -> bool:
         """True: forward this very frame to the upstream; it is judged, counted and metered.
@@ -293,13 +301,16 @@ class Judge:
         return ToCaller(encode(Error(event_id=self._new_id("event"), error=details)))
 
     def _opened(self, event: dict[str, Any], now_ms: int) -> dict[str, Any] | None:
-        """The caller sees the first session with the policy in force, not the upstream's own before it."""
-        if self._own_update is None:
+        """The caller sees the first session with all in force that it opens with, not the upstream's own before it."""
+        if not self._updates_due:
             return event
         if event["type"] == "session.created":
             self._opening, self._opening_at_ms = event, now_ms
             return None
         self._own_update = None
+        self._updates_due -= 1
+        if self._updates_due:
+            return None
         opening, self._opening = self._opening, None
         return event if opening is None else {**opening, "session": event.get("session")}
 

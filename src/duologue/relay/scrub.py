@@ -113,7 +113,8 @@ class Scrubber:
         if kind in _PLAIN_ITEMS:
             role = item.get("role")
             return kind != "message" or role in ("user", "assistant") or role in self._rules.roles
-        return _label(item, "server_label") in self._inbound.own_tools and self._rules.caller_mcp
+        own = kind == "mcp_approval_response" or _label(item, "server_label") in self._inbound.own_tools
+        return own and self._rules.caller_mcp
 
     def encoded(self, event: Json) -> bytes:
         """The event on its way to the caller, after the net. Raises ValueError for one that cannot be encoded."""

@@ -23,8 +23,8 @@ Json = dict[str, Any]
 
 
 class Supervisor(Judge):
-    """One for each call. There is no way to the caller, so no command is a `ToCaller`, and it is never asked about frames
-    of the caller's but for the session of a client secret.
+    """One for each call. There is no way to the caller, so no command is a `ToCaller`, and it is never asked about a
+    frame of the caller's.
     """
 
     def __init__(self, policy: Policy, caller: Caller, allowance: Allowance, new_id: IdSource) -> None:
@@ -36,19 +36,15 @@ class Supervisor(Judge):
         self._locked: Json | None = None
         self._opens = False
 
-    def begin(self, now_ms: int) -> Sequence[Command]:
+    def begin(self, now_ms: int, first: bytes | None = None) -> Sequence[Command]:
         """The call is joined: the policy's session once more, in case the upstream did not take it with the call."""
-        commands = _without_words(super().begin(now_ms))
+        commands = _without_words(super().begin(now_ms, first))
         self._opens = bool(commands)
         return commands
 
     def upstream_passes(self, frame: bytes, now_ms: int) -> bool:
         """Never: there is nobody to pass it to."""
         return False
-
-    def from_caller(self, frame: bytes, now_ms: int) -> Sequence[Command]:
-        """Judge what a client secret carries."""
-        return _without_words(super().from_caller(frame, now_ms))
 
     def from_upstream(self, frame: bytes, now_ms: int) -> Sequence[Command]:
         """Follow an event of the upstream."""
