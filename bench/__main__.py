@@ -7,7 +7,7 @@ import datetime
 import os
 import platform
 
-from bench import agents, client, interruptions, library, memory, page, server, turns, webrtc
+from bench import agents, client, interruptions, library, memory, page, relay, server, turns, webrtc
 from bench.tables import DOC, Sheet
 
 PARTS = {
@@ -18,6 +18,7 @@ PARTS = {
     "memory": memory.run,
     "interruptions": interruptions.run,
     "page": page.run,
+    "relay": relay.run,
     "turns": turns.run,
     "webrtc": webrtc.run,
 }

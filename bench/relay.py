@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
@@ -152,8 +153,8 @@ def run(sheet: Sheet, *, quick: bool) -> None:
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    usable, priority = os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0)
-    _bind(where.callers)
+    usable = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {where.callers})
     effort = (
         Effort(rounds=1, seconds=0.5, growth=(50,), few=20, many=60) if quick
         else Effort(rounds=5, seconds=3.0, growth=GROWTH, few=FEW, many=MANY)
@@ -163,15 +164,7 @@ def run(sheet: Sheet, *, quick: bool) -> None:
             runner.run(_measure(sheet, where, node, effort))
     finally:
         os.sched_setaffinity(0, usable)
-        os.setpriority(os.PRIO_PROCESS, 0, priority)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-def _bind(core: int) -> None:
-    """To one core, and before whatever else runs on it, where that is allowed."""
-    os.sched_setaffinity(0, {core})
-    with contextlib.suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, -15)
 
 
 def _loop() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -222,7 +215,7 @@ def _running(name: str, where: Cores, traffic: Traffic, command: list[str]) -> I
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # a line a call
         text=True,
-        preexec_fn=lambda: _bind(where.server),
+        preexec_fn=lambda: os.sched_setaffinity(0, {where.server}),
     )
     try:
         assert process.stdout
@@ -313,11 +306,8 @@ async def _steady(sheet: Sheet, contenders: list[Contender], nothing: Contender,
 async def _flat_out(sheet: Sheet, contenders: list[Contender], nothing: Contender, effort: Effort) -> None:
     rows: list[list[object]] = []
     for down in (False, True):
-        found = await _in_turns(
-            [*contenders, nothing],
-            effort.rounds,
-            lambda contender, down=down: contender.flooded(effort.seconds, down=down),
-        )
+        flood = partial(Contender.flooded, seconds=effort.seconds, down=down)
+        found = await _in_turns([*contenders, nothing], effort.rounds, flood)
         for name, one in ((name, _together(rounds)) for name, rounds in found.items()):
             relay = name != NONE
             rows.append([
