@@ -265,13 +265,16 @@ class RealtimeConversation:
             return
         # Deleted, cut and retrieved items were not counted.
         items = [*self.items, *self._drafts.values()]
+        enough = self.keep_audio_bytes * 3 // 4
         self._audio_bytes = sum(part.kept_bytes for item in items for part in item.parts())
         for item in items[:-1]:
-            if self._audio_bytes <= self.keep_audio_bytes * 3 // 4:
+            if self._audio_bytes <= enough:
                 return
             for part in item.parts():
                 self._audio_bytes -= part.kept_bytes
                 part.forget_audio()
+        # One long answer is left, which is kept whole: counted again when another quarter has come, not at each piece.
+        self._audio_bytes = min(self._audio_bytes, enough)
 
     # Placing items
 
