@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import re
 import signal
@@ -55,6 +56,7 @@ def run(options: argparse.Namespace) -> int:
 
     def ready(port: int) -> None:
         host = f"[{listen.host}]" if ":" in listen.host else listen.host
+        gc.freeze()  # what starting has made stays: it need not be looked through for garbage while calls run
         if hasattr(signal, "SIGHUP"):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, relay, options)
         print(f"duologue relay: listening on ws://{host}:{port}/v1/realtime", flush=True)
