@@ -49,7 +49,7 @@ def chunks(audio: bytes) -> Iterator[bytes]:
 def duologue_relay(upstream: str, folder: Path, settings: str = "", *arguments: str) -> Iterator[str]:
     """The relay before the server at `upstream`, with `settings` as its relay.toml; gives `127.0.0.1:port`."""
     (folder / "relay.toml").write_text(settings)
-    command = [sys.executable, "-m", "duologue.cli.main", "relay", "--port", "0", *arguments]
+    command = [sys.executable, "-m", "duologue.cli.main", "relay", "--port", "0", "--drain-seconds", "1", *arguments]
     address = f"ws://{upstream}/v1/realtime"
     log = (folder / "calls.log").open("wb")
     process = subprocess.Popen(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import test_agents_node as agents_node
 import test_agents_python as agents_python
@@ -17,6 +19,8 @@ import test_reference_client as reference_client
 import websockets
 from realserver import clip, duologue_relay
 from reference import ReferenceClient
+
+from duologue.client.client import RealtimeClient
 
 Story = Callable[[str], None]
 OPEN = """
@@ -209,3 +213,40 @@ def test_the_console_of_2024_calls_the_root_without_a_model_or_a_key(closed_rela
             assert client.conversation()[-1] == ("assistant", "7 times 8 is 56.")
 
     asyncio.run(story())
+
+
+def test_our_own_client_talks_through_the_relay(closed_relay: str) -> None:
+    async def story() -> None:
+        client = RealtimeClient(url=f"ws://{closed_relay}", api_key="")
+        await client.connect()
+        await client.send_user_message_content([{"type": "input_text", "text": "what is seven times eight"}])
+        done = await client.realtime.wait_for_next("server.response.done", 20)
+        assert done is not None
+        assert "56" in json.dumps(msgspec.to_builtins(done))
+        await client.disconnect()
+
+    asyncio.run(story())
+
+
+def test_tools_of_the_relay_run_out_of_sight(host: str, tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(
+        "from pathlib import Path\n\n\n"
+        "def get_weather(city: str) -> str:\n"
+        '    """Tells the weather in a city."""\n'
+        '    Path("asked").write_text(city)\n'
+        '    return f"It is 21.5 degrees in {city}."\n'
+    )
+
+    async def story(relay: str) -> None:
+        async with openai_sdk.on_the_line(relay) as line:
+            await line.configure(output_modalities=["text"])
+            await line.say("what is the weather in paris")
+            await line.wire.response.create()
+            while "21.5" not in json.dumps((await line.until("response.done"))[-1].to_dict()):
+                pass
+            assert b"get_weather" not in b"".join(line.frames)
+            assert "function_call" not in json.dumps([event.to_dict() for event in line.events])
+
+    with duologue_relay(host, tmp_path, '[[tools]]\nfunction = "shop:get_weather"\n') as relay:
+        asyncio.run(story(relay))
+    assert (tmp_path / "asked").read_text() == "Paris"

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from websockets.asyncio.server import ServerConnection, serve
 
 from duologue.relay.app import app_around
-from duologue.relay.server import Relay
+from duologue.relay.server import Recorder, Relay
 from duologue.relay.settings import Ledger, Settings, Upstream
 from duologue.relay.setup import prepare
 from duologue.relay.sockets import upgrader
@@ -24,7 +24,12 @@ Upstreamed = Callable[[ServerConnection], Awaitable[None]]
 
 @asynccontextmanager
 async def relaying(
-    folder: Path, upstream: Upstreamed, settings: Settings | None = None, env: dict[str, str] | None = None, **more: Any
+    folder: Path,
+    upstream: Upstreamed,
+    settings: Settings | None = None,
+    env: dict[str, str] | None = None,
+    recorder: Recorder | None = None,
+    **more: Any,
 ) -> AsyncIterator[tuple[str, Relay]]:
     """The relay's host and port, and the relay; `upstream` serves its WebSockets."""
     async with serve(upstream, "127.0.0.1", 0, compression=None, max_size=None, **more) as server:
@@ -33,7 +38,7 @@ async def relaying(
         known = replace(
             settings or Settings(), upstream=Upstream(url=url), ledger=Ledger(path=str(folder / "relay.sqlite3"))
         )
-        relay = Relay(prepare(known, env=env or {}))
+        relay = Relay(prepare(known, env=env or {}), recorder=recorder)
         config = uvicorn.Config(
             app_around(relay, websockets=False), port=0, log_level="error", lifespan="on",
             ws=upgrader(relay.gate, lambda: relay.most_bytes),

@@ -11,14 +11,18 @@ from pathlib import Path
 
 import httpx
 import pytest
+from msgspec.structs import replace
 from running import CREATED, nobody, relaying
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.http11 import Request, Response
 
+from duologue.inspector.trace import Trace, read
+from duologue.relay.commands import Caller
 from duologue.relay.server import Relay
-from duologue.relay.settings import Callers, Limits, Settings, StaticToken
+from duologue.relay.settings import Callers, Limits, Rules, Settings, StaticToken
+from duologue.relay.setup import prepare
 
 APPEND = '{"type":"input_audio_buffer.append","audio":"%s"}' % ("AAAA" * 2500)
 DELTA = (
@@ -219,5 +223,78 @@ def test_a_caller_that_vanishes_takes_the_upstream_along(tmp_path: Path) -> None
             await ws.recv()
             ws.transport.abort()
             await until_empty(relay)
+
+    asyncio.run(story())
+
+
+def test_a_recording_is_what_the_caller_said_and_saw_and_is_closed_with_the_call(tmp_path: Path) -> None:
+    traces: list[Trace] = []
+
+    def record(call_id: str, caller: Caller) -> Trace:
+        traces.append(Trace(tmp_path / f"{call_id}.jsonl", {"user": caller.user}, started_unix_ms=0))
+        return traces[-1]
+
+    async def upstream(ws: ServerConnection) -> None:
+        await ws.send(CREATED.replace('"model"', '"instructions":"secret of the house","model"'))
+        async for _ in ws:
+            await ws.send(DELTA)
+
+    async def story() -> None:
+        settings = Settings(session={"instructions": "secret of the house"})
+        async with relaying(tmp_path, upstream, settings, recorder=record) as (host, relay):
+            async with connect(f"ws://{host}/") as ws:
+                await ws.send(APPEND)
+                while await ws.recv() != DELTA:
+                    pass
+            await until_empty(relay)
+
+    asyncio.run(story())
+    (trace,) = traces
+    assert trace._file.closed
+    told = [(entry.by, json.loads(entry.raw)["type"]) for entry in read(trace.path)]
+    assert ("client", "input_audio_buffer.append") in told
+    assert ("server", "session.created") in told
+    assert ("server", "response.output_audio.delta") in told
+    assert b"secret of the house" not in trace.path.read_bytes()
+
+
+def test_a_recording_that_fails_ends_no_call(tmp_path: Path) -> None:
+    class Full:
+        closed = False
+
+        def record(self, direction: str, frame: bytes | str, now_ms: int) -> None:
+            raise OSError(28, "No space left on device")
+
+        def close(self) -> None:
+            self.closed = True
+
+    full = Full()
+
+    async def story() -> None:
+        async with (
+            relaying(tmp_path, nobody, recorder=lambda call_id, caller: full) as (host, _),
+            connect(f"ws://{host}/") as ws,
+        ):
+            assert json.loads(await ws.recv())["type"] == "session.created"
+            await ws.send("{bad")
+            assert json.loads(await ws.recv())["error"]["code"] == "invalid_json"
+
+    asyncio.run(story())
+    assert full.closed
+
+
+def test_new_settings_are_for_new_calls(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with relaying(tmp_path, nobody) as (host, relay), connect(f"ws://{host}/") as old:
+            await old.recv()
+            stricter = replace(relay.setup.settings, policy=Rules(caller_events_denied=("input_audio_buffer.clear",)))
+            relay.reload(prepare(stricter, env={}))
+            async with connect(f"ws://{host}/") as new:
+                await new.recv()
+                await new.send('{"type":"input_audio_buffer.clear"}')
+                assert json.loads(await new.recv())["error"]["code"] == "refused_by_policy"
+            await old.send('{"type":"input_audio_buffer.clear"}')
+            await old.send("{bad")
+            assert json.loads(await old.recv())["error"]["code"] == "invalid_json"
 
     asyncio.run(story())

@@ -33,3 +33,10 @@ def test_what_a_close_frame_may_carry() -> None:
     assert sendable(4000)
     assert not sendable(1006)
     assert len(short("ü" * 100).encode()) <= 123
+
+
+def test_the_ledger_lies_beside_the_settings(tmp_path: Path) -> None:
+    (tmp_path / "relay.toml").write_text('[ledger]\npath = "spent.sqlite3"\n')
+    assert prepare(tmp_path / "relay.toml", env={}).ledger == tmp_path / "spent.sqlite3"
+    (tmp_path / "relay.toml").write_text('[ledger]\npath = "/var/spent.sqlite3"\n')
+    assert prepare(tmp_path / "relay.toml", env={}).ledger == Path("/var/spent.sqlite3")

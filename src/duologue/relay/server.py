@@ -9,7 +9,6 @@ import ssl
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -59,7 +58,7 @@ class Relay:
         self.metrics = Metrics()
         self.draining = False
         self.tools = ThreadPoolExecutor(TOOL_THREADS, thread_name_prefix="relay-tool")
-        self.ledger = Ledger(Path(setup.settings.ledger.path))
+        self.ledger = Ledger(setup.ledger)
         self._recorder = recorder
         self._calls: set[Call] = set()
         self._sockets: set[Socket] = set()

@@ -42,6 +42,7 @@ class Setup(Struct, frozen=True, kw_only=True):
     keys: Keys
     tools: Mapping[str, ServerTool] = {}
     upstream_key: str | None = None
+    ledger: Path
 
     def __repr__(self) -> str:
         return f"Setup({self.settings.upstream.url!r})"
@@ -114,6 +115,7 @@ def prepare(
         keys=keys_of(settings.callers, env, read),
         tools=named,
         upstream_key=key,
+        ledger=folder / settings.ledger.path,
     )
 
 
