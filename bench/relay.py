@@ -157,7 +157,7 @@ def run(sheet: Sheet, *, quick: bool) -> None:
     os.sched_setaffinity(0, {where.callers})
     effort = (
         Effort(rounds=1, seconds=0.5, growth=(50,), few=20, many=60) if quick
-        else Effort(rounds=5, seconds=3.0, growth=GROWTH, few=FEW, many=MANY)
+        else Effort(rounds=4, seconds=2.0, growth=GROWTH, few=FEW, many=MANY)
     )  # fmt: skip
     try:
         with asyncio.Runner(loop_factory=_loop()) as runner:

@@ -52,6 +52,7 @@ def run(options: argparse.Namespace) -> int:
             "name [callers] tokens, secret_env or jwt in relay.toml, or listen on 127.0.0.1"
         )
     _log_calls()
+    _take_files()
     relay = Relay(setup, recorder=_recorder(options.record) if options.record else None)
 
     def ready(port: int) -> None:
@@ -109,6 +110,16 @@ def _recorder(folder: Path) -> Recorder:
             return None
 
     return record
+
+
+def _take_files() -> None:
+    """As many open files as the system lets this process have: a call is two, and the usual 1024 are 500 calls."""
+    try:
+        import resource
+    except ImportError:  # Windows knows no such limit
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _log_calls() -> None:
