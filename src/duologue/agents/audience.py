@@ -40,9 +40,9 @@ class Audience:
 
     def tell(self, event: AnySessionEvent) -> None:
         """Tell all who listen; nothing that they do comes back."""
-        for name in (event.type, "*"):
-            if self._emitter.heard(name):
-                self._emitter.emit(name, event)
+        if self._emitter.listened_to:
+            self._emitter.emit(event.type, event)
+            self._emitter.emit("*", event)
         if self._early is not None and not isinstance(event, AudioData):
             self._early.append(event)
         for queue, moved in self._loops:

@@ -71,7 +71,8 @@ class Stage:
         self._doer: asyncio.Task[None] | None = None
         self._begun = False
         client.take_call = self._take_call
-        client.hold_sound = self.director.hold
+        if self.director.spoken.settings.hold_audio:
+            client.hold_sound = self.director.hold
         client.on("conversation.event", self._server)
         client.on("conversation.item.appended", self._appended)
         client.on("conversation.item.completed", self._changed)
@@ -158,7 +159,8 @@ class Stage:
     def _server(self, event: ev.ServerEvent | UnknownEvent) -> None:
         if type(event) is ev.ResponseOutputAudioDelta and self.director.spoken.goes_on(event.item_id):
             # Half of all events are more of the same sound, which decides nothing.
-            self.tell(heard(event))
+            if not self.over:
+                self._session.audience.tell(heard(event))
             return
         if effects := self.director.server(event):
             self.perform(effects)

@@ -225,7 +225,7 @@ class RealtimeAPI(Emitter):
                 except Exception as problem:
                     _log.exception("an event could not be handled")
                     self.report(problem)
-                if self._handlers or self._waiters:
+                if self.listened_to:
                     self.emit(f"server.{tag_of(event)}", event)
                     self.emit("server.*", event)
         except asyncio.CancelledError:

@@ -117,6 +117,11 @@ class Emitter:
         self._handlers.clear()
         self._next.clear()
 
+    @property
+    def listened_to(self) -> bool:
+        """Whether anybody listens to anything."""
+        return bool(self._handlers or self._waiters)
+
     def heard(self, name: str) -> bool:
         """Whether anybody listens to `name`."""
         return name in self._handlers or name in self._waiters
@@ -147,7 +152,7 @@ class Emitter:
                 if not future.done():
                     future.set_result(event)
         for handler, run in tuple(handlers or ()):
-            if isinstance(run, _Mailbox):
+            if type(run) is _Mailbox:
                 run.put(event)
                 continue
             try:
