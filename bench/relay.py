@@ -43,7 +43,7 @@ path = "{folder}/relay.sqlite3"
 SESSIONS = 100
 FLOODED, WINDOW = 16, 16
 """Connections of the flood, and events that are on their way on each."""
-GROWTH = (100, 150, 200, 250, 300, 350, 400, 450, 500, 550, 600, 700, 800, 900, 1000)
+GROWTH = (200, 300, 400, 500, 600, 700, 800, 900, 1000, 1100, 1200, 1400)
 HELD_MS = 20.0
 FEW, MANY = 100, 500
 WARM_SECONDS = 0.5
