@@ -18,7 +18,7 @@ console: .venv/console.stamp
 serve: .venv/console.stamp
 	@exec .venv/bin/duologue serve
 
-relay: .venv/dev.stamp
+relay: .venv/console.stamp
 	@exec .venv/bin/duologue relay
 
 test: .venv/dev.stamp
