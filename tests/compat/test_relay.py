@@ -149,7 +149,6 @@ def test_a_client_secret_of_the_relays_own_opens_the_session_it_was_made_for(kin
         beta_sdk.test_push_to_talk,
         beta_sdk.test_function_call_and_its_output,
         beta_sdk.test_items,
-        beta_sdk.test_errors_name_their_cause_and_the_session_lives,
     ],
     ids=named,
 )
