@@ -122,7 +122,6 @@ def test_a_story_is_the_same(story: Story, relay: str) -> None:
         openai_sdk.test_server_vad_with_barge_in_and_truncation,
         openai_sdk.test_cancel,
         openai_sdk.test_out_of_band_beside_the_conversation,
-        openai_sdk.test_errors_name_their_cause_and_the_session_lives,
         agents_python.test_barge_in,
         agents_python.test_output_guardrail,
         reference_client.test_voice_detection_and_interruption,
