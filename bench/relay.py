@@ -48,7 +48,9 @@ HELD_MS = 20.0
 FEW, MANY = 100, 500
 WARM_SECONDS = 0.5
 SETTLE_SECONDS = 3.0
-FULL = 0.95
+ATTEMPTS = 4
+"""Another process on one of the cores is enough to fail a step: none is failed by one bad round."""
+FULL = 0.93
 """A core that is used so much has nothing left."""
 CPU_GOAL, SESSIONS_GOAL = 0.75, 1.4
 
@@ -338,9 +340,10 @@ async def _growing(
     rows: list[list[object]] = []
     for sessions in effort.growth:
         for contender in tuple(running):
-            one = await contender.paced(sessions, effort.seconds)
-            if not _holds(one, sessions):
+            for _ in range(ATTEMPTS):
                 one = await contender.paced(sessions, effort.seconds)
+                if _holds(one, sessions):
+                    break
             rows.append([
                 contender.name, sessions, f"{one.added_ms(0.5):.2f}", f"{one.added_ms(0.99):.1f}",
                 f"{100 * one.relay_cpu:.0f}", f"{100 * one.load_cpu:.0f}", f"{1000 * one.late_p99_s:.1f}", one.missing,
