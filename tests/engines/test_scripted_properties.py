@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scripted_talk import ALL, NOW, user
 
@@ -179,6 +179,8 @@ def test_any_instructions_and_results(instructions: str, output: str, said: str)
 
 
 @given(json_values, st.sampled_from(["en", "ko"]))
+@example(" ", "en")
+@example({"": [" "]}, "ko")
 def test_any_result_is_spoken(value: Any, language: str) -> None:
     assert speak(json.dumps(value), tool="get_thing", arguments="{}", language=language).strip()
 

@@ -68,7 +68,7 @@ def speak(output: str, *, tool: str, arguments: str, language: str = "en") -> st
     if isinstance(value, dict):
         value = {key: each for key, each in value.items() if key not in ("ok", "success")}
     if isinstance(value, str):
-        return _sentence(spoken_units(value, language))
+        return _sentence(spoken_units(value, language)) or _done(what, given, language)
     if isinstance(value, bool):
         return _sentence(
             {True: "Yes", False: "No"}[value] if language == "en" else {True: "네", False: "아니요"}[value]
