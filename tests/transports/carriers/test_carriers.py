@@ -1,4 +1,4 @@
-"""Each carrier's messages as it publishes them, and what becomes of odd ones."""
+"""Each carrier's messages as it publishes them (what they share: duologue.transports.carriers.messages), and odd ones."""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ import msgspec
 import pybase64
 from msgspec import Struct
 
-from duologue.transports.carriers.base import CallEnded, CallStarted, Dialled, Frame, Heard, LineEvent, Reached, text
+from duologue.transports.carriers.base import CallEnded, CallStarted, Frame, LineEvent, Reached, text
+from duologue.transports.carriers.messages import Dtmf, Media, Stop, event_of
 
 
 class _MediaFormat(Struct, frozen=True):
@@ -27,33 +28,11 @@ class _Start(Struct, tag_field="event", tag="start"):
     extra_headers: str = ""
 
 
-class _MediaDetails(Struct):
-    payload: bytes
-    timestamp: str | int = ""
-    track: str = "inbound"
-
-
-class _Media(Struct, tag_field="event", tag="media"):
-    media: _MediaDetails
-
-
 class _Played(Struct, tag_field="event", tag="playedStream"):
     name: str
 
 
-class _Digit(Struct):
-    digit: str
-
-
-class _Dtmf(Struct, tag_field="event", tag="dtmf"):
-    dtmf: _Digit
-
-
-class _Stop(Struct, tag_field="event", tag="stop"):
-    pass
-
-
-_DECODER = msgspec.json.Decoder(_Start | _Media | _Played | _Dtmf | _Stop)
+_DECODER = msgspec.json.Decoder(_Start | Media | _Played | Dtmf | Stop)
 
 
 class Plivo:
@@ -74,15 +53,9 @@ class Plivo:
                     )
                     return CallEnded(reason=reason)
                 return CallStarted(call_id=start.call_id, stream_id=start.stream_id, parameters=_parameters(extra))
-            case _Media(media=media):
-                return Heard(sound=media.payload) if media.track == "inbound" else None
             case _Played(name=name):
                 return Reached(mark=name)
-            case _Dtmf(dtmf=dtmf):
-                return Dialled(digit=dtmf.digit)
-            case _Stop():
-                return CallEnded(reason="the caller hung up")
-        return None
+        return event_of(said, counted=False)
 
     def media(self, call: CallStarted, sound: bytes) -> Frame:
         payload = pybase64.b64encode_as_string(sound)

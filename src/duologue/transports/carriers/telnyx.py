@@ -10,7 +10,8 @@ import pybase64
 from msgspec import Struct
 
 from duologue.audio.spec import ALAW_8K, ULAW_8K
-from duologue.transports.carriers.base import CallEnded, CallStarted, Dialled, Frame, Heard, LineEvent, Reached, text
+from duologue.transports.carriers.base import CallEnded, CallStarted, Frame, LineEvent, text
+from duologue.transports.carriers.messages import Dtmf, Mark, Media, Stop, event_of
 
 _SPECS = {"PCMU": ULAW_8K, "PCMA": ALAW_8K}
 
@@ -32,37 +33,7 @@ class _Start(Struct, tag_field="event", tag="start"):
     stream_id: str = ""
 
 
-class _MediaDetails(Struct):
-    payload: bytes
-    timestamp: str = ""
-    track: str = "inbound"
-
-
-class _Media(Struct, tag_field="event", tag="media"):
-    media: _MediaDetails
-
-
-class _Name(Struct):
-    name: str
-
-
-class _Mark(Struct, tag_field="event", tag="mark"):
-    mark: _Name
-
-
-class _Digit(Struct):
-    digit: str
-
-
-class _Dtmf(Struct, tag_field="event", tag="dtmf"):
-    dtmf: _Digit
-
-
-class _Stop(Struct, tag_field="event", tag="stop"):
-    pass
-
-
-_DECODER = msgspec.json.Decoder(_Start | _Media | _Mark | _Dtmf | _Stop)
+_DECODER = msgspec.json.Decoder(_Start | Media | Mark | Dtmf | Stop)
 
 
 class Telnyx:
@@ -75,19 +46,7 @@ class Telnyx:
             said = _DECODER.decode(frame)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
-        match said:
-            case _Start(start=start, stream_id=stream_id):
-                return _started(start, stream_id)
-            case _Media(media=media):
-                at_ms = int(media.timestamp) if media.timestamp.isdecimal() else None
-                return Heard(sound=media.payload, at_ms=at_ms) if media.track == "inbound" else None
-            case _Mark(mark=mark):
-                return Reached(mark=mark.name)
-            case _Dtmf(dtmf=dtmf):
-                return Dialled(digit=dtmf.digit)
-            case _Stop():
-                return CallEnded(reason="the caller hung up")
-        return None
+        return _started(said.start, said.stream_id) if isinstance(said, _Start) else event_of(said)
 
     def media(self, call: CallStarted, sound: bytes) -> Frame:
         return text({"event": "media", "media": {"payload": pybase64.b64encode_as_string(sound)}})

@@ -9,11 +9,8 @@ import msgspec
 import pybase64
 from msgspec import Struct
 
-from duologue.transports.carriers.base import CallEnded, CallStarted, Dialled, Frame, Heard, LineEvent, Reached, text
-
-
-class _Connected(Struct, tag_field="event", tag="connected"):
-    pass
+from duologue.transports.carriers.base import CallStarted, Frame, LineEvent, text
+from duologue.transports.carriers.messages import Dtmf, Mark, Media, Stop, event_of
 
 
 class _StartDetails(Struct, rename="camel"):
@@ -26,37 +23,7 @@ class _Start(Struct, tag_field="event", tag="start", rename="camel"):
     start: _StartDetails
 
 
-class _MediaDetails(Struct):
-    payload: bytes
-    timestamp: str = ""
-    track: str = "inbound"
-
-
-class _Media(Struct, tag_field="event", tag="media"):
-    media: _MediaDetails
-
-
-class _Name(Struct):
-    name: str
-
-
-class _Mark(Struct, tag_field="event", tag="mark"):
-    mark: _Name
-
-
-class _Digit(Struct):
-    digit: str
-
-
-class _Dtmf(Struct, tag_field="event", tag="dtmf"):
-    dtmf: _Digit
-
-
-class _Stop(Struct, tag_field="event", tag="stop"):
-    pass
-
-
-_DECODER = msgspec.json.Decoder(_Connected | _Start | _Media | _Mark | _Dtmf | _Stop)
+_DECODER = msgspec.json.Decoder(_Start | Media | Mark | Dtmf | Stop)
 
 
 class Twilio:
@@ -69,20 +36,10 @@ class Twilio:
             said = _DECODER.decode(frame)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
-        match said:
-            case _Start(stream_sid=stream_id, start=start):
-                return CallStarted(call_id=start.call_sid, stream_id=stream_id, parameters=start.custom_parameters)
-            case _Media(media=media):
-                stamp = media.timestamp
-                at_ms = int(stamp) if stamp.isdecimal() else None
-                return Heard(sound=media.payload, at_ms=at_ms) if media.track == "inbound" else None
-            case _Mark(mark=mark):
-                return Reached(mark=mark.name)
-            case _Dtmf(dtmf=dtmf):
-                return Dialled(digit=dtmf.digit)
-            case _Stop():
-                return CallEnded(reason="the caller hung up")
-        return None
+        if isinstance(said, _Start):
+            start = said.start
+            return CallStarted(call_id=start.call_sid, stream_id=said.stream_sid, parameters=start.custom_parameters)
+        return event_of(said)
 
     def media(self, call: CallStarted, sound: bytes) -> Frame:
         payload = pybase64.b64encode_as_string(sound)
