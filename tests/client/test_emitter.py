@@ -117,3 +117,21 @@ def test_handlers_of_the_next_event_run_once_and_can_be_taken_back() -> None:
         assert not emitter.heard("x")
 
     asyncio.run(story())
+
+
+def test_who_comes_or_goes_while_an_event_is_told_counts_from_the_next_one() -> None:
+    emitter, got = Emitter(), []
+
+    def second(event: int) -> None:
+        got.append(("second", event))
+
+    def first(event: int) -> None:
+        got.append(("first", event))
+        emitter.off("a", second)
+        emitter.on("a", lambda event: got.append(("third", event)))
+
+    emitter.on_next("a", first)
+    emitter.on("a", second)
+    emitter.emit("a", 1)
+    emitter.emit("a", 2)
+    assert got == [("first", 1), ("second", 1), ("third", 2)]

@@ -24,7 +24,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from duologue.errors import ConnectFailed, TransportClosed
 from duologue.testing.conformance import data
 from duologue.transports import fast_websocket
-from duologue.transports.base import BinaryFrame, EventTransport
+from duologue.transports.base import BinaryFrame, DirectTransport, EventTransport
 from duologue.transports.fast_websocket import FastWebSocketTransport
 from duologue.transports.websocket import connect
 
@@ -292,6 +292,68 @@ def test_little_waits_for_a_reader_who_is_slow(kind: str) -> None:
         await stopped.wait()
         assert written < 1_000
         assert len(await all_of(transport)) == written
+
+    against(peer, story)
+
+
+def test_frames_are_handed_over_in_order_and_the_rest_is_read_by_another_loop(kind: str) -> None:
+    if kind != "picows":
+        pytest.skip("the other package hands out what it has queued")
+
+    async def peer(reader: Reader, writer: Writer) -> None:
+        await agree(reader, writer, frame(TEXT, b"0") + frame(TEXT, b"1"))
+        await heard(reader)
+        writer.write(
+            frame(TEXT, b"2") + frame(PING) + frame(0x01, b"3") + frame(CONTINUATION, b"!") + frame(BINARY, b"4")
+        )
+        await heard(reader)
+        await heard(reader)
+        writer.write(frame(TEXT, b"5") + frame(TEXT, b"6") + closing(1000))
+        await heard(reader)
+
+    async def story(url: str) -> None:
+        transport = await connect(url)
+        assert isinstance(transport, DirectTransport)
+        got: list[bytes] = []
+        came = asyncio.Event()
+
+        def take(frame: bytes | str) -> None:
+            got.append(data(frame))
+            came.set()
+
+        first = asyncio.create_task(transport.deliver(take), name="first")
+        for count, answer in ((2, b"go"), (5, b"on")):
+            while len(got) < count:
+                came.clear()
+                await came.wait()
+            assert not first.done()
+            if answer == b"on":
+                first.cancel()
+                await asyncio.wait([first])
+            await transport.send(answer)
+        assert [data(message) async for message in transport] == [b"5", b"6"]
+        await transport.deliver(take)  # nothing is left
+        assert got == [b"0", b"1", b"2", b"3!", b"4"]
+
+    against(peer, story)
+
+
+def test_all_that_came_before_the_end_is_handed_over(kind: str) -> None:
+    if kind != "picows":
+        pytest.skip("the other package hands out what it has queued")
+
+    async def peer(reader: Reader, writer: Writer) -> None:
+        await agree(reader, writer, b"".join(frame(TEXT, b"%d" % n) for n in range(300)) + closing(1000))
+        await heard(reader)
+
+    async def story(url: str) -> None:
+        transport = await connect(url)
+        assert isinstance(transport, DirectTransport)
+        got: list[bytes | str] = []
+        await transport.deliver(got.append)
+        assert got == [b"%d" % n for n in range(300)]
+        assert transport.closed is not None
+        assert transport.closed.code == 1000
 
     against(peer, story)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from duologue.agents.events import ALIASES, NAMES, AnySessionEvent, AudioData
+from duologue.client.backlog import Backlog
 from duologue.client.emitter import Emitter
 from duologue.errors import ConfigError
 
@@ -22,7 +22,7 @@ class Audience:
 
     def __init__(self, describe: Callable[[Exception], Any]) -> None:
         self._emitter = Emitter(describe)
-        self._loops: list[tuple[deque[AnySessionEvent], asyncio.Event]] = []
+        self._loops: list[Backlog[AnySessionEvent]] = []
         self._early: deque[AnySessionEvent] | None = deque(maxlen=_EARLY)
         self.over = False
 
@@ -45,19 +45,20 @@ class Audience:
             self._emitter.emit("*", event)
         if self._early is not None and not isinstance(event, AudioData):
             self._early.append(event)
-        for queue, moved in self._loops:
-            queue.append(event)
-            moved.set()
+        for loop in self._loops:
+            loop.put(event)
 
     def begin(self) -> None:
         """A new connection: loops may begin again."""
         self.over = False
+        for loop in self._loops:
+            loop.over = False
 
     def end(self) -> None:
         """Nothing more will come: loops end when they have seen the rest."""
         self.over = True
-        for _, moved in self._loops:
-            moved.set()
+        for loop in self._loops:
+            loop.end()
 
     async def finish(self) -> None:
         """Let handlers end what they do, for a second."""
@@ -65,18 +66,14 @@ class Audience:
 
     async def events(self) -> AsyncIterator[AnySessionEvent]:
         """Every event from now on, for this loop alone; the first loop also gets what came before it."""
-        queue: deque[AnySessionEvent] = deque(self._early or (), maxlen=WAITING)
+        mine: Backlog[AnySessionEvent] = Backlog(WAITING, self._early or ())
+        mine.over = self.over
         self._early = None
-        mine = (queue, asyncio.Event())
         self._loops.append(mine)
         try:
-            while True:
-                while queue:
-                    yield queue.popleft()
-                if self.over:
-                    return
-                mine[1].clear()
-                await mine[1].wait()
+            while events := await mine.some():
+                while events:
+                    yield events.popleft()
         finally:
             self._loops.remove(mine)
 

@@ -21,7 +21,7 @@ from duologue.ids import IdSource, random_id
 from duologue.protocol.client_events import ClientEvent
 from duologue.protocol.codec import UnknownEvent, decode_server_event, encode
 from duologue.protocol.server_events import ServerEvent
-from duologue.transports.base import EventTransport
+from duologue.transports.base import DirectTransport, EventTransport
 from duologue.transports.beta import BetaTransport
 from duologue.transports.dial import open_websocket
 from duologue.transports.runtime import check_key
@@ -212,22 +212,11 @@ class RealtimeAPI(Emitter):
 
     async def _read(self, transport: EventTransport) -> None:
         try:
-            async for frame in transport:
-                try:
-                    event = decode_server_event(frame)
-                except ProtocolError as problem:
-                    _log.warning("%s", problem)
-                    self.report(problem)
-                    continue
-                try:
-                    if self.on_frame is not None:
-                        self.on_frame(event, frame)
-                except Exception as problem:
-                    _log.exception("an event could not be handled")
-                    self.report(problem)
-                if self.listened_to:
-                    self.emit(f"server.{tag_of(event)}", event)
-                    self.emit("server.*", event)
+            if isinstance(transport, DirectTransport):
+                await transport.deliver(self._take)
+            else:
+                async for frame in transport:
+                    self._take(frame)
         except asyncio.CancelledError:
             # The loop ends, with everyone in it: no drop that a new connection could mend.
             self.closed = TransportClosed(1006, "the event loop ended", by="us")
@@ -243,6 +232,24 @@ class RealtimeAPI(Emitter):
                 self.on_end(self.closed)
             self.emit("close", self.closed)
             self.fail_waiters(self.closed)
+
+    def _take(self, frame: bytes | str) -> None:
+        """One frame came: tell its event. Raises nothing."""
+        try:
+            event = decode_server_event(frame)
+        except ProtocolError as problem:
+            _log.warning("%s", problem)
+            self.report(problem)
+            return
+        try:
+            if self.on_frame is not None:
+                self.on_frame(event, frame)
+        except Exception as problem:
+            _log.exception("an event could not be handled")
+            self.report(problem)
+        if self._handlers or self._waiters:
+            self.emit(f"server.{tag_of(event)}", event)
+            self.emit("server.*", event)
 
     async def key(self) -> str | None:
         """The key of the next connection, None where there is none. Raises ConfigError for a lasting key in a page, and

@@ -10,6 +10,7 @@ import pybase64
 from msgspec import UNSET
 
 from duologue.audio.pcm16 import sound_bytes
+from duologue.client.conversation import Update
 from duologue.client.core import ClientCore, Sound
 from duologue.client.items import ConversationItem
 from duologue.client.payloads import content_part
@@ -20,7 +21,7 @@ from duologue.errors import ConfigError, TransportClosed
 from duologue.protocol import client_events as ce
 from duologue.protocol import server_events as ev
 from duologue.protocol.items import FunctionCall, InputAudio, Item, Message
-from duologue.protocol.session import FunctionTool
+from duologue.protocol.session import AnySession, FunctionTool
 
 _APPEND = b'{"type":"input_audio_buffer.append","audio":"'
 _APPEND_END = b'"}'
@@ -241,3 +242,24 @@ class RealtimeClient(ClientCore):
     async def delete_item(self, item_id: str) -> None:
         """Remove an item from the conversation; it leaves when the server confirms."""
         await self._send(ce.ConversationItemDelete(item_id=item_id))
+
+    # Waiting
+
+    async def wait_for_session_created(self, timeout_s: float | None = None) -> AnySession:
+        """The session as the server made it. Raises TimeoutError, NotConnected, TransportClosed."""
+        if self.session is None:
+            if self._finished:
+                raise self.realtime.over()
+            await self.wait_for_next("_session", timeout_s)
+        assert self.session is not None
+        return self.session
+
+    async def wait_for_next_item(self, timeout_s: float | None = None) -> ConversationItem:
+        """The next item that enters the conversation. Raises TimeoutError, TransportClosed."""
+        update: Update = await self.wait_for_next("conversation.item.appended", timeout_s)
+        return update.item
+
+    async def wait_for_next_completed_item(self, timeout_s: float | None = None) -> ConversationItem:
+        """The next item that becomes final. Raises TimeoutError, TransportClosed."""
+        update: Update = await self.wait_for_next("conversation.item.completed", timeout_s)
+        return update.item

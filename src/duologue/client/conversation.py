@@ -20,6 +20,16 @@ from duologue.protocol.items import Item
 from duologue.protocol.session import AnySession, AudioFormat, PcmFormat
 
 Happening = Literal["appended", "updated", "completed", "deleted"]
+PIECES = frozenset(
+    (
+        ev.ResponseOutputAudioTranscriptDelta,
+        ev.ResponseOutputTextDelta,
+        ev.ResponseFunctionCallArgumentsDelta,
+        ev.ResponseMcpCallArgumentsDelta,
+        ev.InputAudioTranscriptionDelta,
+    )
+)
+"""Events that add words to an item and mean nothing else."""
 _DRAFTS = 256
 KEEP_AUDIO_BYTES = 64 * 1024 * 1024
 """Some 23 minutes of PCM16 at 24 kHz, both sides together."""
@@ -53,6 +63,7 @@ class RealtimeConversation:
         self._audio_bytes = 0
         self.input = InputSpeech()
         self.output_bytes_per_ms = BYTES_PER_MS
+        self.output_sample_bytes = 2
         self._input_format: AudioFormat = PcmFormat()
         self._output_format: AudioFormat = PcmFormat()
         self._placed: dict[str, ConversationItem] = {}
@@ -92,6 +103,7 @@ class RealtimeConversation:
         self.restart_input()
         fresh = RealtimeConversation(self.keep_audio_bytes)
         fresh.input, fresh.output_bytes_per_ms = self.input, self.output_bytes_per_ms
+        fresh.output_sample_bytes = self.output_sample_bytes
         fresh._input_format, fresh._output_format = self._input_format, self._output_format
         self.__dict__ = fresh.__dict__
 
@@ -131,14 +143,9 @@ class RealtimeConversation:
     def apply(self, event: ev.ServerEvent | UnknownEvent) -> list[Update]:
         """Take one server event; returns what changed, in order. Unknown events change nothing."""
         match event:
-            case ev.ResponseOutputAudioDelta(item_id=item_id, content_index=index, delta=audio):
-                item = self._item(item_id)
-                if item.cut_ms is not None:
-                    return []
-                item.sound = self._output_format
-                item.part(index).add_audio(audio)
-                self._count(len(audio))
-                return [Update("updated", item, Delta(audio=audio))]
+            case ev.ResponseOutputAudioDelta():
+                item = self.grow(event)
+                return [] if item is None else [Update("updated", item, Delta(audio=event.delta))]
             case ev.ResponseOutputAudioTranscriptDelta(item_id=item_id, content_index=index, delta=words):
                 return self._words(item_id, index, words, "transcript")
             case ev.InputAudioTranscriptionDelta(item_id=item_id, content_index=index, delta=words):
@@ -156,6 +163,16 @@ class RealtimeConversation:
                 return self._rare(event)
 
     process_event = apply
+
+    def grow(self, event: ev.ResponseOutputAudioDelta) -> ConversationItem | None:
+        """Take more of the model's sound, as `apply` does; returns its item, None where its speech was cut."""
+        item = self._item(event.item_id)
+        if item.cut_ms is not None:
+            return None
+        item.sound = self._output_format
+        item.part(event.content_index).add_audio(event.delta)
+        self._count(len(event.delta))
+        return item
 
     def _words(self, item_id: str, index: int, words: str, kind: Literal["text", "transcript"]) -> list[Update]:
         item = self._item(item_id)
@@ -257,6 +274,7 @@ class RealtimeConversation:
         if session.audio.output is not UNSET and session.audio.output.format is not UNSET:
             self._output_format = session.audio.output.format
             self.output_bytes_per_ms = _bytes_per_ms(self._output_format)
+            self.output_sample_bytes = 2 if isinstance(self._output_format, PcmFormat) else 1
 
     def _count(self, size_bytes: int) -> None:
         """More sound is kept: where it is too much, the oldest goes, down to three quarters, so that this is rare."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -13,10 +12,10 @@ from msgspec import UNSET
 
 from duologue.client import payloads
 from duologue.client.api import ApiKey, Opener, RealtimeAPI
-from duologue.client.conversation import KEEP_AUDIO_BYTES, RealtimeConversation, Update
+from duologue.client.backlog import Backlog
+from duologue.client.conversation import KEEP_AUDIO_BYTES, PIECES, Delta, RealtimeConversation, Update
 from duologue.client.emitter import Emitter
 from duologue.client.endpoint import ConnectionOptions
-from duologue.client.items import ConversationItem
 from duologue.client.lasting import Hooks, Lasting
 from duologue.client.meter import Meter
 from duologue.client.payloads import ClientError, RealtimeEvent, client_error
@@ -104,8 +103,8 @@ class ClientCore(Emitter):
         self._tools_changed = False
         self._speaking = False
         self._finished = True
-        self._events: deque[Any] = deque(maxlen=_BACKLOG)
-        self._moved = asyncio.Event()
+        self._events: Backlog[ev.ServerEvent | UnknownEvent] = Backlog(_BACKLOG)
+        self._events.end()
         before: str | None = None
         for item in self._loaded:
             self.conversation.apply(ev.ConversationItemDone(event_id="loaded", previous_item_id=before, item=item))
@@ -156,7 +155,7 @@ class ClientCore(Emitter):
             await self.disconnect()
             self._begin()
             await self.realtime.connect()
-            self._finished = False
+            self._finished = self._events.over = False
             try:
                 await self._send_session(self._profile.fields)
                 await self._lasting.begin()
@@ -164,6 +163,7 @@ class ClientCore(Emitter):
                 await self._lasting.stop()
                 await self.realtime.disconnect()
                 self._finished = True
+                self._events.end()
                 raise
             self._loaded = ()
             if self.realtime.is_over and self.realtime.closed is not None:
@@ -207,39 +207,15 @@ class ClientCore(Emitter):
         self._loaded = saved.items
         self._begin()
 
-    async def wait_for_session_created(self, timeout_s: float | None = None) -> AnySession:
-        """The session as the server made it. Raises TimeoutError, NotConnected, TransportClosed."""
-        if self.session is None:
-            if self._finished:
-                raise self.realtime.over()
-            await self.wait_for_next("_session", timeout_s)
-        assert self.session is not None
-        return self.session
-
-    async def wait_for_next_item(self, timeout_s: float | None = None) -> ConversationItem:
-        """The next item that enters the conversation. Raises TimeoutError, TransportClosed."""
-        update: Update = await self.wait_for_next("conversation.item.appended", timeout_s)
-        return update.item
-
-    async def wait_for_next_completed_item(self, timeout_s: float | None = None) -> ConversationItem:
-        """The next item that becomes final. Raises TimeoutError, TransportClosed."""
-        update: Update = await self.wait_for_next("conversation.item.completed", timeout_s)
-        return update.item
-
     async def __aiter__(self) -> AsyncIterator[ev.ServerEvent | UnknownEvent]:
         """Server events from `connect` on, until it is over for good; a later loop goes on where an earlier one stopped.
 
         One reader at a time. Of 10,000 waiting events the oldest is dropped; before the first loop, of 256.
         """
-        if self._events.maxlen != _ITERATED:
-            self._events = deque(self._events, maxlen=_ITERATED)
-        while True:
-            while self._events:
-                yield self._events.popleft()
-            if self._finished:
-                return
-            self._moved.clear()
-            await self._moved.wait()
+        self._events.hold(_ITERATED)
+        while events := await self._events.some():
+            while events:
+                yield events.popleft()
 
     # Sending
 
@@ -315,38 +291,53 @@ class ClientCore(Emitter):
     # Listening
 
     def _received(self, event: ev.ServerEvent | UnknownEvent, frame: bytes | str) -> None:
-        if self.heard("realtime.event"):
+        if "realtime.event" in self._handlers or self._waiters:
             note = RealtimeEvent(time=self.realtime.clock(), source="server", event=event, frame=frame)
             self.emit("realtime.event", note)
-        self._events.append(event)
-        self._moved.set()
+        self._events.put(event)
         hold, stopped = self.hold_sound, self._turns.cancelled
         if hold is not None and isinstance(event, Sound) and (event.response_id in stopped or hold(event)):
             return
         self._accept(event)
 
     def _accept(self, event: ev.ServerEvent | UnknownEvent) -> None:
-        if isinstance(event, ev.ResponseOutputAudioDelta):
-            if event.response_id in self._turns.cancelled or not self._sounded(event):
+        if type(event) is ev.ResponseOutputAudioDelta:
+            if not self._grow(event):
                 return
+        elif type(event) in PIECES:
+            self._apply(event)
         else:
             problem = payloads.server_error(event) if isinstance(event, ev.Error) else None
             if self._lasting.saw(event, problem):
                 return
             self._follow(event, problem)
-        self._apply(event)
+            self._apply(event)
         self.emit("conversation.event", event)
+
+    def _grow(self, event: ev.ResponseOutputAudioDelta) -> bool:
+        """More sound, the most frequent event of all: what nobody listens to is not made. False where it is not heard."""
+        conversation = self.conversation
+        samples = len(event.delta) // conversation.output_sample_bytes
+        if event.response_id in self._turns.cancelled or not self.playback.received(
+            event.item_id, event.content_index, samples
+        ):
+            return False
+        item = conversation.grow(event)
+        if item is not None and ("conversation.updated" in self._handlers or self._waiters):
+            self.emit("conversation.updated", Update("updated", item, Delta(audio=event.delta)))
+        return True
 
     def _apply(self, event: ev.ServerEvent | UnknownEvent) -> None:
         for update in self.conversation.apply(event):
             self._tell(update)
 
-    def _sounded(self, event: ev.ResponseOutputAudioDelta) -> bool:
-        sample_bytes = 1 if self.conversation.output_bytes_per_ms == 8 else 2
-        return self.playback.received(event.item_id, event.content_index, len(event.delta) // sample_bytes)
-
     def _tell(self, update: Update) -> None:
-        self.emit("conversation.updated" if update.kind == "updated" else f"conversation.item.{update.kind}", update)
+        if update.kind != "updated":
+            self.emit(f"conversation.item.{update.kind}", update)
+            return
+        self.emit("conversation.updated", update)
+        if update.delta is None:
+            self.emit("_revised", update)
 
     def _follow(self, event: ev.ServerEvent | UnknownEvent, problem: ClientError | None) -> None:
         """What an event means for turns, tools, playback, money and errors."""
@@ -435,7 +426,7 @@ class ClientCore(Emitter):
             return
         self._finished = True
         self._turns.stop()
-        self._moved.set()
+        self._events.end()
         if cause is not None and cause.exception is not None:
             self.emit("error", cause)
         self.emit("close", why)

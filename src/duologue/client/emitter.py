@@ -47,7 +47,8 @@ class Emitter:
     def __init__(self, describe: Callable[[Exception], Any] = lambda problem: problem) -> None:
         self.describe = describe
         """What an `error` event carries for an exception."""
-        self._handlers: dict[str, list[tuple[Handler, Handler | _Mailbox]]] = {}
+        # Tuples, made anew at every change: whoever is being told goes through the handlers of that moment.
+        self._handlers: dict[str, tuple[tuple[Handler, Handler | _Mailbox], ...]] = {}
         self._next: dict[str, list[tuple[Handler, Handler]]] = {}
         self._waiters: dict[str, list[asyncio.Future[Any]]] = {}
         self._mailboxes: list[_Mailbox] = []
@@ -62,7 +63,7 @@ class Emitter:
             run = _Mailbox(name, handler, self._handler_failed)
             self._prune()
             self._mailboxes.append(run)
-        self._handlers.setdefault(name, []).append((handler, run))
+        self._handlers[name] = (*self._handlers.get(name, ()), (handler, run))
         return handler
 
     def on_next(self, name: str, handler: Handler) -> Handler:
@@ -97,11 +98,11 @@ class Emitter:
         self._next[name] = [pair for pair in self._next.get(name, ()) if pair[1] not in wrapped]
         if not self._next[name]:
             del self._next[name]
-        kept = [
+        kept = tuple(
             pair
             for pair in self._handlers.get(name, ())
             if handler is not None and pair[0] != handler and pair[0] not in wrapped
-        ]
+        )
         self._handlers[name] = kept
         if not kept:
             del self._handlers[name]
@@ -144,14 +145,11 @@ class Emitter:
 
     def emit(self, name: str, event: Any) -> None:
         """Tell all who listen to `name`; nothing that they do comes back."""
-        handlers = self._handlers.get(name)
-        if handlers is None and not self._waiters:
-            return
         if self._waiters:
             for future in self._waiters.pop(name, ()):
                 if not future.done():
                     future.set_result(event)
-        for handler, run in tuple(handlers or ()):
+        for handler, run in self._handlers.get(name, ()):
             if type(run) is _Mailbox:
                 run.put(event)
                 continue

@@ -47,13 +47,14 @@ class PlaybackLedger:
     def received(self, item_id: str, content_index: int, samples: int) -> bool:
         """More sound of a part came in. False where the part was cut before: late sound must not be played."""
         key = (item_id, content_index)
-        if key in self._cut:
+        if self._cut and key in self._cut:
             return False
         part = self._parts.get(key)
         if part is None:
             part = self._parts[key] = _Part(item_id, content_index)
             self._queue.append(part)
-        part.received += max(0, samples)
+        if samples > 0:
+            part.received += samples
         return True
 
     def finished(self, item_id: str, content_index: int) -> None:

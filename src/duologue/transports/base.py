@@ -13,8 +13,8 @@ this, and let `duologue.testing.conformance` check it:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol, runtime_checkable
 
 from duologue.errors import TransportClosed
 
@@ -44,3 +44,14 @@ class EventTransport(Protocol):
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """End the connection; a second call does nothing."""
+
+
+@runtime_checkable
+class DirectTransport(EventTransport, Protocol):
+    """One that can also hand each frame over in the moment it is read, with no queue and no task in between."""
+
+    async def deliver(self, take: Callable[[bytes | str], None]) -> None:
+        """Instead of iterating: call `take`, which must not raise, with each frame; returns when the connection has ended.
+
+        Cancelling it loses no frame: it can be called again, and iteration goes on where it stopped.
+        """

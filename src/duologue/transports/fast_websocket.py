@@ -11,7 +11,7 @@ import asyncio
 import logging
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -46,12 +46,13 @@ _silent = logging.LoggerAdapter(logging.Logger(__name__, level=logging.CRITICAL 
 
 
 class FastWebSocketTransport(picows.WSListener):
-    """An open WebSocket as an EventTransport. It is made by `open_fast`; the methods `on_…` are for `picows`."""
+    """An open WebSocket as a DirectTransport. It is made by `open_fast`; the methods `on_…` are for `picows`."""
 
     def __init__(self) -> None:
         self._socket: Any = None
         self._closed: TransportClosed | None = None
         self._frames: deque[bytes] = deque()
+        self._take: Callable[[bytes], None] | None = None
         self._parts: bytearray | None = None
         self._parts_kind: type[bytes] = bytes
         self._paused = False
@@ -87,6 +88,17 @@ class FastWebSocketTransport(picows.WSListener):
             self._moved.clear()
             await self._moved.wait()
 
+    async def deliver(self, take: Callable[[bytes | str], None]) -> None:
+        frames = self._frames
+        while frames:
+            take(frames.popleft())
+        self._take = take
+        try:
+            self._resume()
+            await self._gone()
+        finally:
+            self._take = None
+
     async def close(self, code: int = 1000, reason: str = "") -> None:
         if self._closed is None:
             self._end(TransportClosed(code, reason, by="us"), code, reason)
@@ -102,7 +114,10 @@ class FastWebSocketTransport(picows.WSListener):
         """A frame came; pings are answered by `picows`."""
         kind = frame.msg_type
         if kind is _TEXT and frame.fin and self._parts is None and not (frame.rsv1 or frame.rsv2 or frame.rsv3):
-            self._take(frame.get_payload_as_bytes())
+            if (take := self._take) is not None:
+                take(frame.get_payload_as_bytes())
+            else:
+                self._keep(frame.get_payload_as_bytes())
         elif kind is _CLOSE:
             self._closed_by_peer(frame.get_payload_as_bytes())
         elif frame.rsv1 or frame.rsv2 or frame.rsv3:
@@ -135,7 +150,7 @@ class FastWebSocketTransport(picows.WSListener):
         """The peer has caught up."""
         self._room.set()
 
-    def _take(self, frame: bytes) -> None:
+    def _keep(self, frame: bytes) -> None:
         frames = self._frames
         if len(frames) >= _WAITING:
             if self._closed is not None:
@@ -158,7 +173,7 @@ class FastWebSocketTransport(picows.WSListener):
         self._parts += frame.get_payload_as_memoryview()
         if frame.fin:
             whole, self._parts = self._parts_kind(self._parts), None
-            self._take(whole)
+            (self._take or self._keep)(whole)
 
     async def _gone(self) -> None:
         await self._over.wait()
