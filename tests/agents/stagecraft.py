@@ -6,6 +6,7 @@ from typing import Any
 
 from duologue.agents import effects as do
 from duologue.agents.agent import RealtimeAgent
+from duologue.agents.calls import ToolRules
 from duologue.agents.config import Cast, base_fields
 from duologue.agents.director import Director
 from duologue.agents.guardrails import GuardrailSettings, InputGuardrail, OutputGuardrail
@@ -31,8 +32,10 @@ def cast_of(agent: RealtimeAgent) -> Cast:
     )
 
 
-def directing(agent: RealtimeAgent, settings: GuardrailSettings | None = None, **config: Any) -> Director:
-    return Director(cast_of(agent), base_fields(config), settings or GuardrailSettings())
+def directing(
+    agent: RealtimeAgent, settings: GuardrailSettings | None = None, rules: ToolRules | None = None, **config: Any
+) -> Director:
+    return Director(cast_of(agent), base_fields(config), settings or GuardrailSettings(), rules or ToolRules())
 
 
 def shown(effects: list[do.Effect]) -> list[str]:

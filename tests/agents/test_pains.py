@@ -21,6 +21,7 @@ from duologue.agents.history import AssistantMessageItem, RealtimeToolCallItem, 
 from duologue.agents.session import RealtimeSession
 from duologue.agents.settings import SessionSettings
 from duologue.agents.tools import RunContext, Verdict, background_result, function_tool
+from duologue.agents.tracker import RealtimePlaybackTracker
 from duologue.client.endpoint import ConnectionOptions
 from duologue.errors import ConfigError, ConnectFailed, NotConnected
 from duologue.protocol.server_events import SessionCreated
@@ -61,7 +62,9 @@ def test_a_message_that_interrupts_cuts_the_answer_first() -> None:
             await scene.session.send_message("Stop!", when="interrupt")
             assert await scene.answered(2) == "Yes?"
             kinds = [event["type"] for event in scene.sent]
-            assert kinds[-3:] == ["response.cancel", "conversation.item.create", "response.create"]
+            assert kinds[-4:] == [
+                "response.cancel", "conversation.item.truncate", "conversation.item.create", "response.create",
+            ]  # fmt: skip
 
     play(story)
 
@@ -276,6 +279,67 @@ def test_a_refused_reconnection_is_an_unclean_end() -> None:
         assert (ended.type, ended.clean) == ("session_ended", False)  # type: ignore[attr-defined]
         with pytest.raises(Exception, match="1008"):
             await session.send_message("Hello?")
+
+    play(story)
+
+
+def test_a_call_that_nobody_decides_about_is_refused_after_its_deadline() -> None:
+    """Approvals: the model goes on, and a decision that comes late is told to be late."""
+
+    async def story() -> None:
+        ran: list[str] = []
+
+        @function_tool(needs_approval=True, approval_timeout_s=0.01)
+        def pay() -> str:
+            ran.append("paid")
+            return "paid"
+
+        @function_tool(needs_approval=True)
+        def sell() -> str:
+            ran.append("sold")
+            return "sold"
+
+        llm = ScriptLlm((Use("pay"), Use("sell")), "Nobody answered.", Use("sell"), "It was not allowed.")
+        settings = SessionSettings(approval_timeout_s=60, rejection_message="Not today.")
+        async with acting("memory", RealtimeAgent("Ann", tools=[pay, sell]), llm, settings=settings) as scene:
+            await scene.session.send_message("Pay and sell.")
+            late = await scene.until("tool_end")
+            assert "Nobody decided in time" in late.output
+            with pytest.raises(ConfigError, match="waits for approval"):
+                await scene.session.approve(late.call_id)
+            waiting = await scene.until("tool_approval_required", where=lambda event: event.tool == "sell")
+            await scene.session.reject(waiting)
+            assert await scene.answered(2) == "Nobody answered."
+            assert scene.of("tool_end")[1].output == "Not today."
+            await scene.session.send_message("Sell.")
+            again = await scene.until("tool_approval_required", 3)
+            await scene.session.close()
+            with pytest.raises(NotConnected):
+                await scene.session.approve(again)
+            assert ran == []
+
+    play(story)
+
+
+def test_what_was_heard_goes_by_the_clock_where_nobody_tells_and_by_the_tracker_where_there_is_one() -> None:
+    """Row 4."""
+
+    async def story() -> None:
+        tracker = RealtimePlaybackTracker()
+        for settings in (SessionSettings(), SessionSettings(playback_tracker=tracker)):
+            async with acting("memory", ANN, ScriptLlm("word " * 60), settings=settings) as scene:
+                await scene.session.send_message("Go.")
+                await scene.answered()
+                start = scene.of("audio_start")[0]
+                if settings.playback_tracker is not None:
+                    tracker.on_play_ms(start.item_id, 0, 150)
+                    tracker.on_play_bytes(start.item_id, 0, bytes(48 * 100))
+                await scene.session.interrupt()
+                cut = await scene.came_in("conversation.item.truncated")
+                received = sum(len(event.audio) for event in scene.of("audio")) // 48
+                if settings.playback_tracker is not None:
+                    assert cut["audio_end_ms"] == 250
+                assert 0 <= cut["audio_end_ms"] < received
 
     play(story)
 

@@ -13,6 +13,7 @@ from test_scenarios import play, weather
 
 from duologue.agents.agent import RealtimeAgent, realtime_handoff
 from duologue.agents.audience import WAITING, Audience
+from duologue.agents.calls import ToolRules
 from duologue.agents.events import AudioData, SessionEnded, SpeechStarted
 from duologue.agents.guardrails import OutputGuardrail
 from duologue.agents.history import RealtimeToolCallItem, UserMessageItem, edits, readable, user
@@ -205,7 +206,7 @@ def test_the_runner_makes_sessions_of_its_settings() -> None:
 
 
 def test_remote_tools_are_listed_allowed_and_told_of_once() -> None:
-    remote = RemoteTools()
+    remote = RemoteTools(ToolRules())
     listing = McpListTools(id="l", server_label="s", tools=(McpTool(name="add", input_schema={}),))
     assert shown(remote.item(listing, ANN)) == ["tell mcp_tools_changed"]
     assert shown(remote.item(listing, ANN)) == []

@@ -9,8 +9,15 @@ from typing import Any
 
 import pytest
 from realserver import duologue_serve
+from websockets.asyncio.server import serve
 
-from duologue.client.thin import OpenAIRealtimeWebRTC, OpenAIRealtimeWebSocket, ThinClient, ThinOptions
+from duologue.client.thin import (
+    OpenAIRealtimeSIP,
+    OpenAIRealtimeWebRTC,
+    OpenAIRealtimeWebSocket,
+    ThinClient,
+    ThinOptions,
+)
 from duologue.errors import ConfigError, ConnectFailed, NotConnected, TransportClosed
 from duologue.protocol.session import RealtimeSession
 from duologue.transports.memory import MemoryTransport, memory_pair
@@ -276,3 +283,29 @@ def test_the_known_names() -> None:
     assert (call.kind, call.call_id, call.port) == ("webrtc", None, None)
     with pytest.raises(ConfigError):
         asyncio.run(call.send_audio(b""))
+
+
+def test_a_telephone_call_is_joined_by_its_id_and_silenced_at_the_server() -> None:
+    async def story() -> None:
+        heard: list[str] = []
+
+        async def hold(connection: Any) -> None:
+            heard.append(connection.request.path)
+            async for frame in connection:
+                heard.append(json.loads(frame)["type"])
+
+        async with serve(hold, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            wire = OpenAIRealtimeSIP(url=f"ws://127.0.0.1:{port}/v1/realtime")
+            with pytest.raises(ConfigError, match="call_id"):
+                await wire.connect(api_key="any")
+            assert wire.status == "disconnected"
+            await wire.connect(api_key="any", call_id="rtc_1")
+            with pytest.raises(ConfigError, match="sound of a call"):
+                await wire.send_audio(b"\0\0")
+            await wire.interrupt()
+            await wire.add_image("data:image/png;base64,AA==", respond=False)
+            await wire.close()
+        assert heard == ["/v1/realtime?call_id=rtc_1", "output_audio_buffer.clear", "conversation.item.create"]
+
+    asyncio.run(asyncio.wait_for(story(), 20))

@@ -12,7 +12,19 @@ from typing import Literal
 from msgspec import Struct
 
 from duologue.agents.config import Cast
-from duologue.agents.effects import Answer, Call, Consider, Effect, HandOver, Hook, Note, Respond, RunTool, Tell
+from duologue.agents.effects import (
+    Answer,
+    AwaitDecision,
+    Call,
+    Consider,
+    Effect,
+    HandOver,
+    Hook,
+    Note,
+    Respond,
+    RunTool,
+    Tell,
+)
 from duologue.agents.events import ToolApprovalRequired, ToolEnd, ToolStart
 from duologue.agents.tools import AgentTool
 from duologue.dialogue.tools import error_text
@@ -21,6 +33,7 @@ from duologue.protocol.items import FunctionCall
 
 AT_ONCE = 64
 REJECTED = "The user did not allow this call."
+OVERDUE = "Nobody decided in time whether this call is allowed: it was not made."
 _REMEMBERED = 256
 _CASTS = 32
 _STRANGERS = 3
@@ -42,10 +55,20 @@ class Outcome(Struct, frozen=True, kw_only=True):
     respond: bool = True
 
 
+class ToolRules(Struct, frozen=True, kw_only=True):
+    """What holds for the tools of a session. `respond_to_mcp`: the model speaks about what the Realtime server's own tools
+    brought."""
+
+    approval_timeout_s: float | None = None
+    rejection_message: str = REJECTED
+    respond_to_mcp: bool = True
+
+
 class Calls:
     """All calls of one session."""
 
-    def __init__(self) -> None:
+    def __init__(self, rules: ToolRules) -> None:
+        self._rules = rules
         self._casts: OrderedDict[str, Cast] = OrderedDict()
         self._open: dict[str, tuple[Call, AgentTool | None]] = {}
         self._waiting: dict[str, tuple[Call, AgentTool]] = {}
@@ -106,7 +129,7 @@ class Calls:
         kind = decision.kind
         if kind == "ask" and tool.name in self._always:
             if not self._always[tool.name]:
-                return self._refuse(call, REJECTED)
+                return self._refuse(call, self._rules.rejection_message)
             kind = "run"
         if kind == "refuse":
             return self._refuse(call, decision.output)
@@ -116,7 +139,12 @@ class Calls:
         asked = ToolApprovalRequired(
             agent=call.agent, tool=tool.name, call_id=call.call_id, arguments=call.wire.arguments
         )
-        return [Tell(asked)]
+        timeout_s = tool.approval_timeout_s or self._rules.approval_timeout_s
+        return [Tell(asked), *([AwaitDecision(call_id=call.call_id, timeout_s=timeout_s)] if timeout_s else [])]
+
+    def overdue(self, call_id: str) -> list[Effect]:
+        """Nobody has decided in time."""
+        return self.reject(call_id, always=False, message=OVERDUE) if call_id in self._waiting else []
 
     def approve(self, call_id: str, *, always: bool) -> list[Effect]:
         """A person allows the call. Raises ConfigError where it does not wait."""
@@ -130,7 +158,7 @@ class Calls:
         call, tool = self._decided(call_id)
         if always:
             self._always[tool.name] = False
-        return self._refuse(call, message)
+        return self._refuse(call, message or self._rules.rejection_message)
 
     def done(self, call_id: str, outcome: Outcome) -> list[Effect]:
         """The tool has answered."""

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from duologue.agents.agent import RealtimeAgent
-from duologue.agents.calls import REJECTED, Calls, Decision, Outcome
+from duologue.agents.calls import OVERDUE, Calls, Decision, Outcome, ToolRules
 from duologue.agents.config import Cast, base_fields, changes, fields_of
 from duologue.agents.effects import (
     Call,
@@ -57,15 +57,15 @@ _NOT_HEARD = "The user's last words could not be understood. Ask the user in one
 class Director:
     """One session. `cast` is who speaks now; `fields` are the settings in force, as far as they were set."""
 
-    def __init__(self, cast: Cast, base: Mapping[str, Any], settings: GuardrailSettings) -> None:
+    def __init__(self, cast: Cast, base: Mapping[str, Any], settings: GuardrailSettings, rules: ToolRules) -> None:
         self.cast = cast
         self.spoken = Spoken(settings)
-        self.calls = Calls()
+        self.calls = Calls(rules)
+        self.remote = RemoteTools(rules)
         self._base = dict(base)
         self.fields = fields_of(self._base, cast, gate=bool(cast.input_guardrails))
         self._unchecked: set[str] = set()
         self._wanted = False
-        self.remote = RemoteTools()
 
     # --- agents ----------------------------------------------------------------------------------------------
 
@@ -135,7 +135,13 @@ class Director:
         """A person forbids a call; `message` is what the model reads. Raises ConfigError where it does not wait."""
         if self.remote.waits(call_id):
             return self.remote.settle(call_id, False, always=always, reason=message)
-        return self.calls.reject(call_id, always=always, message=message or REJECTED)
+        return self.calls.reject(call_id, always=always, message=message)
+
+    def overdue(self, call_id: str) -> list[Effect]:
+        """Nobody has decided about a call in time: it is refused."""
+        if self.remote.waits(call_id):
+            return self.remote.settle(call_id, False, reason=OVERDUE)
+        return self.calls.overdue(call_id)
 
     # --- what the user says ----------------------------------------------------------------------------------
 

@@ -41,6 +41,13 @@ class Consider(Struct, frozen=True, kw_only=True):
     tool: AgentTool
 
 
+class AwaitDecision(Struct, frozen=True, kw_only=True):
+    """A person decides about this call; where nobody has after `timeout_s`, `overdue` is to be told."""
+
+    call_id: str
+    timeout_s: float
+
+
 class RunTool(Struct, frozen=True, kw_only=True):
     """Run it; to be answered with `tool_done`."""
 
@@ -131,6 +138,7 @@ class SendEvent(Struct, frozen=True):
 Effect = (
     Tell
     | Consider
+    | AwaitDecision
     | RunTool
     | HandOver
     | Answer

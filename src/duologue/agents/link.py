@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,6 +14,7 @@ from duologue.audio.port import MediaPort
 from duologue.client.api import ApiKey
 from duologue.client.client import RealtimeClient
 from duologue.client.endpoint import DEFAULT_MODEL, DEFAULT_URL, is_azure
+from duologue.client.thin import ThinClient
 from duologue.client.voice import Voice
 from duologue.errors import ConfigError
 from duologue.transports.base import EventTransport
@@ -28,21 +30,37 @@ class Link:
 
     def __init__(
         self,
-        transport: str | EventTransport | Callable[[], Any] | None,
+        transport: str | EventTransport | MediaPort | ThinClient | Callable[[], Any] | None,
         settings: SessionSettings,
         source: MediaPort | None,
         sink: MediaPort | None,
     ) -> None:
+        if isinstance(transport, ThinClient):
+            settings, source, sink = _lent(transport, settings, source, sink)
+            transport = transport.kind
+        elif hasattr(transport, "played_ms"):
+            transport, source, sink = None, transport, transport
         transport = default_transport() if transport is None else transport
         self.muted = False
         self.call: Any = None
         self.is_call = transport == "webrtc"
+        self.joined = False
+        """A call of others, by its id: its sound passes elsewhere."""
         self._transport = transport
         self._settings = settings
         self._source = source
         self._sink = sink
-        if self.is_call and settings.guardrails.hold_audio:
-            raise ConfigError("hold_audio needs the sound in the events, and in a WebRTC call it is on a track")
+        if self.is_call:
+            self._refuse_holding()
+
+    @property
+    def sound_elsewhere(self) -> bool:
+        """The server plays by itself: sound is not in the events."""
+        return self.is_call or self.joined
+
+    def _refuse_holding(self) -> None:
+        if self._settings.guardrails.hold_audio:
+            raise ConfigError("hold_audio needs the sound in the events, and in a call it is on a track")
 
     def mute(self, muted: bool) -> None:
         """Let the model hear silence; in a page the browser is told, since its sound does not pass through here."""
@@ -51,8 +69,10 @@ class Link:
             switch(muted)
 
     def write(self, audio: bytes) -> None:
-        """Speak into the call. Raises ConfigError in a page, whose sound is the browser's."""
+        """Speak into the call. Raises ConfigError in a page, whose sound is the browser's, and in a call of others."""
         port = getattr(self.call, "port", None)
+        if self.joined:
+            raise ConfigError("the sound of a call that was joined by its id goes over the caller's own line")
         if port is None:
             raise ConfigError("in a page the browser speaks: pass a MediaStream as input_port")
         port.write(audio)
@@ -74,6 +94,9 @@ class Link:
         options = settings.connection
         if call_id:
             options = msgspec.structs.replace(options, call_id=call_id)
+        self.joined = bool(options.call_id)
+        if self.joined:
+            self._refuse_holding()
         self.call = None
         client: RealtimeClient
 
@@ -113,3 +136,14 @@ class Link:
             return
         voice = Voice(stage.client, Duplex(self._source, self._sink, lambda: self.muted))
         stage.give_voice(voice)
+
+
+def _lent(
+    wire: ThinClient, settings: SessionSettings, source: MediaPort | None, sink: MediaPort | None
+) -> tuple[SessionSettings, Any, Any]:
+    """A thin client's address, options and ports: the session opens a connection of its own with them."""
+    if wire.status != "disconnected" or wire.listened_to:
+        raise ConfigError("the session connects by itself: use session.transport.on(…) in place of the transport's own")
+    options = wire.options
+    settings = replace(settings, url=settings.url or wire.url, connection=options.connection)
+    return settings, source or options.input_port, sink or options.output_port

@@ -7,7 +7,8 @@ from collections import OrderedDict
 from msgspec import UNSET
 
 from duologue.agents.agent import RealtimeAgent
-from duologue.agents.effects import Effect, Respond, SendEvent, Tell
+from duologue.agents.calls import ToolRules
+from duologue.agents.effects import AwaitDecision, Effect, Respond, SendEvent, Tell
 from duologue.agents.events import McpToolCallCompleted, McpToolsChanged, ToolApprovalRequired
 from duologue.protocol import client_events as ce
 from duologue.protocol.items import Item, McpApprovalRequest, McpApprovalResponse, McpCall, McpListTools
@@ -18,7 +19,8 @@ _REMEMBERED = 256
 class RemoteTools:
     """Those of one session."""
 
-    def __init__(self) -> None:
+    def __init__(self, rules: ToolRules) -> None:
+        self._rules = rules
         self.listed: dict[str, tuple[str, ...]] = {}
         self._waiting: dict[str, McpApprovalRequest] = {}
         self._always: dict[tuple[str, str], bool] = {}
@@ -49,14 +51,15 @@ class RemoteTools:
                     arguments=item.arguments,
                     server_label=item.server_label,
                 )
-                return [Tell(asked)]
+                timeout_s = self._rules.approval_timeout_s
+                return [Tell(asked), *([AwaitDecision(call_id=str(item.id), timeout_s=timeout_s)] if timeout_s else [])]
             case McpCall() if self._first(item):
                 output = item.output if isinstance(item.output, str) else ""
                 told = McpToolCallCompleted(
                     tool=item.name, server_label=item.server_label, arguments=item.arguments, output=output
                 )
                 # The server leaves it to the client to ask the model again.
-                return [Tell(told), Respond()]
+                return [Tell(told), *([Respond()] if self._rules.respond_to_mcp else [])]
             case _:
                 return []
 

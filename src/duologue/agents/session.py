@@ -14,7 +14,7 @@ from duologue.agents.config import base_fields, fields_of
 from duologue.agents.events import AnySessionEvent, RawModelEvent, ToolApprovalRequired
 from duologue.agents.history import HistoryItem, edits, readable
 from duologue.agents.link import Link
-from duologue.agents.settings import SessionSettings
+from duologue.agents.settings import SessionSettings, settings_of
 from duologue.agents.stage import Stage
 from duologue.agents.tools import RunContext
 from duologue.agents.wire import Wire
@@ -23,6 +23,7 @@ from duologue.audio.port import MediaPort
 from duologue.client.api import ApiKey
 from duologue.client.client import RealtimeClient
 from duologue.client.payloads import client_error, content_part
+from duologue.client.thin import ThinClient
 from duologue.dialogue.cost import Totals
 from duologue.dialogue.playback import PlaybackLedger
 from duologue.errors import ConfigError, NotConnected
@@ -31,7 +32,7 @@ from duologue.protocol.items import Content, InputText, Message, OutputText, Rol
 from duologue.transports.base import EventTransport
 
 When = Literal["now", "after_response", "interrupt"]
-Transport = Literal["websocket", "webrtc"] | EventTransport | Callable[[], Any]
+Transport = Literal["websocket", "webrtc"] | EventTransport | MediaPort | ThinClient | Callable[[], Any]
 
 
 class RealtimeSession:
@@ -39,9 +40,11 @@ class RealtimeSession:
 
     `transport`: `websocket`, `webrtc`, an open EventTransport, or a function that opens one (each time anew: then a drop is
     mended); by default `webrtc` in a page, where the ports are a MediaStream and an audio element, `websocket` elsewhere.
+    A telephone call (PhonePort) stands for a WebSocket with that port, a thin client for its address, options and ports.
     `config` holds session settings by today's names or those of 2024; None turns a setting off. `context` is the
     application's own object, for its functions. `input_port` and `output_port` are spoken from and played to; they may be
-    the same. Without an `output_port` sound comes as events, and `playback` wants to be told what was played.
+    the same. Without an `output_port` sound comes as events; it counts as heard at the speed of speech, where neither
+    `playback` nor a `playback_tracker` is told. `options` are fields of SessionSettings.
 
         async with RealtimeSession(agent) as session:
             await session.send_message("Hello!")
@@ -60,17 +63,18 @@ class RealtimeSession:
         settings: SessionSettings | None = None,
         input_port: MediaPort | None = None,
         output_port: MediaPort | None = None,
+        **options: Any,
     ) -> None:
         if isinstance(transport, str) and transport not in ("websocket", "webrtc"):
             raise ConfigError(f"there is no transport {transport!r}: websocket, webrtc or one of your own")
         self.initial_agent = agent
-        self.settings = settings or SessionSettings()
+        self.settings = settings_of(settings, options)
         self.context = context
         self.model = model or (config or {}).get("model_name")
         self._link = Link(transport, self.settings, input_port, output_port)
         self._base = base_fields({**self._link.formats(), **self.settings.tracing(), **(config or {})})
         self._audience = Audience(client_error)
-        self._wire = Wire()
+        self._wire = Wire(self)
         self._stage: Stage | None = None
         self._past: tuple[HistoryItem, ...] = ()
         self._saved: str | Path | None = None
@@ -114,7 +118,7 @@ class RealtimeSession:
         self._audience.begin()
         try:
             await client.connect()
-            self._wire.connection = self._link.call
+            self._wire.opened(self._link.call)
             if past and not call_id and self._saved is None:
                 await self._retell(client, past)
         except BaseException:
@@ -195,7 +199,7 @@ class RealtimeSession:
         answer. While muted the sound is dropped. Raises ValueError, NotConnected, TransportClosed."""
         stage = self._live
         if not self.muted:
-            if self._link.call is not None:
+            if self._link.sound_elsewhere:
                 self._link.write(audio)
             else:
                 await stage.client.append_input_audio(audio)
@@ -241,12 +245,13 @@ class RealtimeSession:
     # --- approval --------------------------------------------------------------------------------------------
 
     async def approve(self, call: str | ToolApprovalRequired, *, always: bool = False) -> None:
-        """Allow a call that waits, by its event or `call_id`; `always`: that tool from now on. Raises ConfigError."""
-        self._live.perform(self._live.director.approve(_call_id(call), always=always))
+        """Allow a call that waits, by its event or `call_id`; `always`: that tool from now on. Raises ConfigError
+        where it does not wait (any more), and NotConnected."""
+        self._live.decide(_call_id(call), lambda director, it: director.approve(it, always=always))
 
     async def reject(self, call: str | ToolApprovalRequired, *, always: bool = False, message: str = "") -> None:
         """Forbid a call that waits; `message` is what the model reads."""
-        self._live.perform(self._live.director.reject(_call_id(call), always=always, message=message))
+        self._live.decide(_call_id(call), lambda director, it: director.reject(it, always=always, message=message))
 
     async def approve_tool_call(self, call_id: str, *, always: bool = False) -> None:
         """The same as `approve`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from duologue.agents.events import (
 from duologue.agents.history import HIDDEN, readable_one
 from duologue.agents.spoken import heard
 from duologue.agents.tools import RunContext
+from duologue.agents.tracker import SpeedOfSpeech
 from duologue.agents.working import call, consider, look, make_cast, run_tool
 from duologue.client.client import RealtimeClient
 from duologue.client.conversation import Update
@@ -57,19 +58,23 @@ class Stage:
 
     def __init__(self, client: RealtimeClient, cast: Cast, base: Mapping[str, Any], session: RealtimeSession) -> None:
         self.client = client
-        self.director = Director(cast, base, session.settings.guardrails)
+        self.director = Director(cast, base, session.settings.guardrails, session.settings.tool_rules())
         self.over = False
         self.done = asyncio.Event()
         """Nobody speaks any more."""
         self.agent_usage: dict[str, Totals] = {}
         self._session = session
         self._voice: Voice | None = None
+        self._pace = SpeedOfSpeech(lambda: client.playback)
+        self._overdue: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closers: set[asyncio.Task[Any] | None] = set()
         self._undone: deque[Coroutine[Any, Any, None]] = deque()
         self._later: deque[tuple[Message, bool]] = deque(maxlen=_LATER)
         self._doer: asyncio.Task[None] | None = None
         self._begun = False
+        if (tracker := session.settings.playback_tracker) is not None:
+            tracker.follow(lambda: client.playback)
         client.take_call = self._take_call
         if self.director.spoken.settings.hold_audio:
             client.hold_sound = self.director.hold
@@ -77,7 +82,7 @@ class Stage:
         client.on("conversation.item.appended", self._appended)
         client.on("conversation.item.completed", self._changed)
         client.on("conversation.item.deleted", self._changed)
-        client.on("conversation.updated", self._updated)
+        client.on("_revised", self._changed)
         client.on("connection.reconnecting", lambda details: self.tell(ConnectionLost(details=details)))
         client.on("connection.restored", lambda details: self.tell(ConnectionRestored(details=details)))
         client.on("usage.updated", self._used)
@@ -126,6 +131,9 @@ class Stage:
     def _finish(self) -> None:
         if self._voice is not None:
             self._voice.close()
+        for deadline in self._overdue.values():
+            deadline.cancel()
+        self._overdue.clear()
         for task in self._tasks - self._closers:
             task.cancel()
         while self._undone:
@@ -157,11 +165,14 @@ class Stage:
         self._session.audience.tell(event)
 
     def _server(self, event: ev.ServerEvent | UnknownEvent) -> None:
-        if type(event) is ev.ResponseOutputAudioDelta and self.director.spoken.goes_on(event.item_id):
-            # Half of all events are more of the same sound, which decides nothing.
-            if not self.over:
-                self._session.audience.tell(heard(event))
-            return
+        if type(event) is ev.ResponseOutputAudioDelta:
+            if self.director.spoken.goes_on(event.item_id):
+                # Half of all events are more of the same sound, which decides nothing.
+                if not self.over:
+                    self._session.audience.tell(heard(event))
+                return
+            if self._voice is None:
+                self._pace.began(event.item_id, self.client.realtime.clock())
         if effects := self.director.server(event):
             self.perform(effects)
         if self._later and isinstance(event, ev.ResponseDone):
@@ -177,10 +188,6 @@ class Stage:
         if (item := readable_one(update.item)) is not None:
             self.tell(HistoryAdded(item=item))
         self._changed(update)
-
-    def _updated(self, update: Update) -> None:
-        if update.delta is None:
-            self._changed(update)
 
     def _changed(self, update: Update) -> None:
         if self._session.audience.heard(HistoryUpdated.type) and not update.item.id.startswith(HIDDEN):
@@ -207,6 +214,9 @@ class Stage:
                         self.client.release_sound(sound)
                 case do.Consider(call=wanted):
                     self.start(self._consider(effect), f"agent: consider {wanted.wire.name}")
+                case do.AwaitDecision(call_id=call_id, timeout_s=timeout_s):
+                    loop = asyncio.get_running_loop()
+                    self._overdue[call_id] = loop.call_later(timeout_s, self._give_up, call_id)
                 case do.RunTool(call=wanted):
                     self.start(self._run(effect), f"agent: tool {wanted.wire.name}")
                 case do.HandOver(way=way):
@@ -217,10 +227,23 @@ class Stage:
                     continue
                 case do.Cut(barge_in=barge_in):
                     # Ports and calls are silent at once when the user speaks, without being told.
-                    if not (barge_in and (self._voice is not None or self._session.link.is_call)):
+                    if not (barge_in and (self._voice is not None or self._session.link.sound_elsewhere)):
                         self._queue(self._be_silent())
                 case _:
                     self._queue(self._do_one(effect))
+
+    def _give_up(self, call_id: str) -> None:
+        self._overdue.pop(call_id, None)
+        self.perform(self.director.overdue(call_id))
+
+    def decide(self, call_id: str, settle: Callable[[Director, str], list[do.Effect]]) -> None:
+        """A person has decided about a call. Raises ConfigError where it does not wait, NotConnected after the end."""
+        if self.over:
+            raise NotConnected()
+        effects = settle(self.director, call_id)
+        if deadline := self._overdue.pop(call_id, None):
+            deadline.cancel()
+        self.perform(effects)
 
     def _queue(self, work: Coroutine[Any, Any, None]) -> None:
         if len(self._undone) >= _UNDONE:
@@ -272,11 +295,19 @@ class Stage:
 
     def _be_silent(self) -> Coroutine[Any, Any, None]:
         # What is being said now is meant, not what will be when this is sent.
-        return self._stop(self._voice.interrupt() if self._voice is not None else self.client.interrupt())
+        if (tracker := self._session.settings.playback_tracker) is not None:
+            tracker.on_interrupted()
+        if self._voice is not None:
+            return self._stop(self._voice.interrupt())
+        by_the_clock = self._pace.cuts(self.client.realtime.clock())
+        speech = self.client.interrupt()
+        if by_the_clock:
+            self._pace.go_on()
+        return self._stop(speech)
 
     async def _stop(self, speech: Coroutine[Any, Any, None]) -> None:
         await speech
-        if self._session.link.is_call:
+        if self._session.link.sound_elsewhere:
             await self.client.send_event(OutputAudioBufferClear())
 
     # --- functions of the application ------------------------------------------------------------------------------

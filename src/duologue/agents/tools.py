@@ -67,7 +67,8 @@ class AgentTool:
     """A function that the model may call.
 
     `needs_approval` and `is_enabled`: true, false or a function (of context and arguments; of context and agent).
-    `timeout_s`: the model is told so when it takes longer. `failure` turns an exception into what the model reads.
+    `approval_timeout_s`: a call that nobody has decided about after so long is refused. `timeout_s`: the model is told so
+    when it takes longer. `failure` turns an exception into what the model reads.
     `background`: the model is told at once that the tool runs, and gets the result as news. `filler` is said while it runs.
     """
 
@@ -75,6 +76,7 @@ class AgentTool:
     function: Callable[..., Any]
     takes_context: bool = False
     needs_approval: Condition = False
+    approval_timeout_s: float | None = None
     is_enabled: Condition = True
     timeout_s: float | None = None
     input_guardrails: tuple[ToolGuardrail, ...] = ()
@@ -95,7 +97,7 @@ class AgentTool:
 
 _OPTIONS = {
     "name", "description", "needs_approval", "is_enabled", "timeout_s", "input_guardrails", "output_guardrails", "failure",
-    "background", "filler",
+    "background", "filler", "approval_timeout_s",
 }  # fmt: skip
 _ALIASES = {
     "name_override": "name",

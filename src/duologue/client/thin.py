@@ -20,31 +20,20 @@ from duologue.client.api import ApiKey, Opener, RealtimeAPI
 from duologue.client.emitter import Emitter
 from duologue.client.endpoint import DEFAULT_URL, ConnectionOptions, address
 from duologue.client.settings import ga_fields, merged, session_of
+from duologue.client.verbs import Verbs, names_of
 from duologue.clock import Clock, monotonic_ms
 from duologue.dialogue.playback import PlaybackLedger
 from duologue.errors import ConfigError, ConnectFailed, NotConnected, TransportClosed
 from duologue.protocol import client_events as ce
 from duologue.protocol import server_events as ev
 from duologue.protocol.codec import UnknownEvent
-from duologue.protocol.items import FunctionCallOutput, InputText, Message
+from duologue.protocol.items import InputImage, InputText, Message
 from duologue.protocol.session import PcmaFormat, PcmuFormat, RealtimeSession
 from duologue.transports.base import EventTransport
 from duologue.transports.dial import open_call
 from duologue.transports.runtime import default_transport
 
 Status = Literal["disconnected", "connecting", "connected"]
-_NAMES: dict[type, str] = {
-    ev.ResponseOutputAudioDelta: "audio",
-    ev.ResponseOutputAudioDone: "audio_done",
-    ev.ResponseOutputAudioTranscriptDelta: "audio_transcript_delta",
-    ev.ResponseOutputTextDelta: "output_text_delta",
-    ev.ResponseFunctionCallArgumentsDone: "function_call",
-    ev.InputAudioBufferSpeechStarted: "audio_interrupted",
-    ev.ResponseCreated: "turn_started",
-    ev.ResponseDone: "turn_done",
-    ev.ConversationItemDeleted: "item_deleted",
-    ev.Error: "error",
-}
 
 
 class ThinOptions(Struct, frozen=True, kw_only=True):
@@ -58,13 +47,13 @@ class ThinOptions(Struct, frozen=True, kw_only=True):
     clock: Clock = monotonic_ms
 
 
-class ThinClient(Emitter):
+class ThinClient(Verbs, Emitter):
     """One connection to a Realtime API by WebSocket, WebRTC or a transport of one's own.
 
-    Events, each with the server's own event as payload: `*` (all), `audio`, `audio_done`, `audio_transcript_delta`,
-    `output_text_delta`, `function_call`, `audio_interrupted` (the user speaks), `turn_started`, `turn_done`,
-    `item_deleted`, `error`; also `connection_change` (`connecting`, `connected`, `disconnected`) and `close`
-    (TransportClosed). Sound of an answer that was interrupted is not told as `audio` any more.
+    Events, each with the server's own event as payload: `*` (all) and the names of `verbs.TYPES`, such as `audio`,
+    `function_call`, `audio_interrupted` (the user speaks) and `turn_done`; also `connection_change` (`connecting`,
+    `connected`, `disconnected`) and `close` (TransportClosed). Sound of an answer that was interrupted is not told as
+    `audio` any more.
 
     `playback` knows what was heard: tell it with `played_item` or `played_total`. While nobody does, sound counts as
     heard at the speed of speech from the moment in which it came.
@@ -84,9 +73,10 @@ class ThinClient(Emitter):
         self.session_config: RealtimeSession | None = None
         """What was asked for, all together; None before anything was."""
         self.playback = PlaybackLedger()
-        self._url = url
+        self.url = url
         self._api: RealtimeAPI | None = None
         self._call: Any = None
+        self._sound_elsewhere = self.kind == "webrtc"
         self._muted = False
         self._asked: dict[str, Any] = {}
         self._response_id: str | None = None
@@ -135,7 +125,8 @@ class ThinClient(Emitter):
             raise ConfigError("already connected: close() comes first")
         asked = _fields(initial_session_config)
         options = self._options(call_id, dangerously_allow_api_key_in_browser)
-        self._api = self._wire(api_key, model, url or self._url, options)
+        self._sound_elsewhere = self.kind == "webrtc" or bool(options.call_id)
+        self._api = self._wire(api_key, model, url or self.url, options)
         self._tell("connecting")
         try:
             await self._api.connect()
@@ -165,9 +156,9 @@ class ThinClient(Emitter):
 
     async def send_audio(self, audio: Any, *, commit: bool = False) -> None:
         """Send sound of the user, mono in the input format, as bytes, `array('h')` or an int16 ndarray; `commit` ends the
-        turn. Not for a WebRTC call, whose sound comes from its port. Raises NotConnected, TransportClosed, ConfigError."""
-        if self.kind == "webrtc":
-            raise ConfigError("the sound of a WebRTC call travels beside its events: give it an input_port")
+        turn. Not for calls, whose sound is not in the events. Raises NotConnected, TransportClosed, ConfigError."""
+        if self._sound_elsewhere:
+            raise ConfigError("the sound of a call travels beside its events: a WebRTC call has its input_port")
         if not self._muted and (piece := sound_bytes(audio)):
             await self.send_event(ce.InputAudioBufferAppend(audio=piece))
         if commit:
@@ -175,19 +166,11 @@ class ThinClient(Emitter):
 
     async def send_message(self, text: str, *, respond: bool = True, role: Literal["user", "system"] = "user") -> None:
         """Say something in writing, and ask for an answer unless `respond` is False."""
-        await self.send_event(ce.ConversationItemCreate(item=Message(role=role, content=(InputText(text=text),))))
-        if respond:
-            await self.request_response()
+        await self.put(Message(role=role, content=(InputText(text=text),)), respond)
 
-    async def request_response(self, overrides: Mapping[str, Any] | None = None) -> None:
-        """Ask for an answer; `overrides` are GA's fields of a response."""
-        await self.send_event({"type": "response.create", **({"response": dict(overrides)} if overrides else {})})
-
-    async def send_function_call_output(self, call_id: str, output: str, *, respond: bool = True) -> None:
-        """Answer a tool call, and ask the model to go on unless `respond` is False."""
-        await self.send_event(ce.ConversationItemCreate(item=FunctionCallOutput(call_id=call_id, output=output)))
-        if respond:
-            await self.request_response()
+    async def add_image(self, image_url: str, *, respond: bool = True) -> None:
+        """Show a picture, a `data:` URI of PNG or JPEG."""
+        await self.put(Message(role="user", content=(InputImage(image_url=image_url),)), respond)
 
     async def update_session_config(self, config: Mapping[str, Any] | RealtimeSession) -> None:
         """Change settings; only those that are named are sent. Raises ConfigError, NotConnected, TransportClosed."""
@@ -202,14 +185,14 @@ class ThinClient(Emitter):
     async def interrupt(self) -> None:
         """Stop the answer: cancel it by its id, drop what of it is on the way, and let the model forget what was not heard.
 
-        With WebRTC the server plays, so it is told to clear what it has not played, and truncates by itself.
+        In a call the server plays, so it is told to clear what it has not played, and truncates by itself.
         """
         self._connected()
         response_id, self._response_id = self._response_id, None
         if response_id is not None:
             self._stopped.add(response_id)
             await self.send_event(ce.ResponseCancel(response_id=response_id))
-        if self.kind == "webrtc":
+        if self._sound_elsewhere:
             await self.send_event(ce.OutputAudioBufferClear())
             return
         self._listen()
@@ -283,8 +266,7 @@ class ThinClient(Emitter):
             case ev.ResponseOutputAudioDone(item_id=item_id, content_index=part):
                 self.playback.finished(item_id, part)
         self.emit("*", event)
-        name = _NAMES.get(type(event))
-        if name is not None and not late:
+        for name in () if late else names_of(event):
             self.emit(name, event)
 
     def _take(self, item_id: str, part: int, size: int) -> bool:
@@ -342,9 +324,24 @@ class OpenAIRealtimeWebRTC(ThinClient):
         super().__init__("webrtc", url=url, options=options)
 
 
+class OpenAIRealtimeSIP(ThinClient):
+    """The events of a telephone call that was accepted (`SipCall`): `connect(call_id=…)` joins it by WebSocket. The sound
+    goes over the telephone line, so `send_audio` is refused."""
+
+    def __init__(self, *, url: str | None = None, options: ThinOptions | None = None) -> None:
+        super().__init__("websocket", url=url, options=options)
+
+    def _options(self, call_id: str, any_key: bool) -> ConnectionOptions:
+        options = super()._options(call_id, any_key)
+        if not options.call_id:
+            raise ConfigError("a telephone call is joined by its call_id, which the webhook has announced")
+        return options
+
+
 # The names that users of other SDKs look for. In a Worker the WebSocket is a fetch by itself.
-RealtimeTransportLayer = ThinClient
+RealtimeTransportLayer = RealtimeModel = ThinClient
 OpenAIRealtimeWebSocketModel = OpenAIRealtimeWebSocket
+OpenAIRealtimeSIPModel = OpenAIRealtimeSIP
 CloudflareRealtimeTransportLayer = OpenAIRealtimeWebSocket
 
 
