@@ -64,7 +64,7 @@ class Script:
         self.told: list[dict[str, Any]] = [] if beta else self._events
         self.judge: Callable[[JudgeTurn], float | None] | None = None
         """Judges pauses at once, as a shell does; None leaves it to the test."""
-        self._dialect = Beta() if beta else Ga()
+        self._dialect = Beta("update") if beta else Ga()
         self._undetected = b""
         self.take(self.machine.open())
         if session:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import convert
+from msgspec.structs import replace
 from script import SILENCE, SPEECH, Script, pcm
 from wire import calling, serving, simple_engines
 
@@ -200,6 +201,55 @@ def test_without_the_engine_a_connection_survives_the_refusal() -> None:
             error = (await caller.until("error"))[-1]["error"]
             assert error["param"] == "session.audio.input.noise_reduction"
             await caller.configure(instructions="Still here.")
+
+    asyncio.run(story())
+
+
+class Slow(Hush):
+    """A reducer that writes down how much sound it was given at a time."""
+
+    def __init__(self, log: list[int | str]) -> None:
+        super().__init__()
+        self._log = log
+
+    def open(self, field: Field) -> HushFilter:
+        log = self._log
+
+        class Filter(HushFilter):
+            def feed(self, audio: bytes) -> bytes:
+                log.append(len(audio))
+                return super().feed(audio)
+
+        return Filter()
+
+
+@pytest.mark.parametrize(("wire", "wire_bytes"), [("audio/pcm", 48_000), ("audio/pcmu", 8_000)])
+def test_others_are_served_while_minutes_of_sound_are_filtered(wire: str, wire_bytes: int) -> None:
+    async def story() -> None:
+        log: list[int | str] = []
+        engines = replace(simple_engines(), noise=Slow(log))
+        async with serving(RealtimeServer(engines)) as url, calling(url) as long, calling(url) as other:
+            listening = {"noise_reduction": {"type": "near_field"}, "turn_detection": None, "format": {"type": wire}}
+            if wire == "audio/pcm":
+                listening["format"] = {"type": wire, "rate": 24_000}
+            await long.configure(audio={"input": listening})
+
+            async def chat() -> None:
+                while True:
+                    await other.configure(instructions="Me too.")
+                    log.append("served")
+
+            chatting = asyncio.create_task(chat(), name="chat")
+            await long.send("input_audio_buffer.append", audio=b64encode(bytes(300 * wire_bytes)).decode())
+            await long.send("input_audio_buffer.commit")
+            await long.until("conversation.item.done")
+            chatting.cancel()
+            await asyncio.wait([chatting])
+            fed = [entry for entry in log if isinstance(entry, int)]
+            assert sum(fed) == 300 * 48_000
+            assert max(fed) == 48_000
+            at = [place for place, entry in enumerate(log) if isinstance(entry, int)]
+            assert "served" in log[at[0] : at[-1]]
 
     asyncio.run(story())
 

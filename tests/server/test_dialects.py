@@ -30,7 +30,7 @@ def shown(beta: Beta, event: wire.ServerEvent) -> Any:
 
 
 def test_the_temperature_is_shown_once_its_update_is_taken() -> None:
-    beta = Beta()
+    beta = Beta("mark")
     assert shown(beta, wire.SessionCreated(event_id="e", session=SESSION))["temperature"] == 0.8
     update(beta, temperature=0.7)
     response = Response(id="resp_1", status="in_progress")
@@ -42,7 +42,7 @@ def test_the_temperature_is_shown_once_its_update_is_taken() -> None:
 
 
 def test_an_update_that_is_refused_changes_nothing_and_its_error_bears_the_client_s_id() -> None:
-    beta = Beta()
+    beta = Beta("mark")
     refused, taken = update(beta, temperature=1.2), update(beta, temperature=0.6)
 
     def error(event_id: str | None) -> wire.Error:
@@ -55,14 +55,32 @@ def test_an_update_that_is_refused_changes_nothing_and_its_error_bears_the_clien
     assert shown(beta, UPDATED)["temperature"] == 0.6
 
 
+def test_no_id_of_a_client_s_is_taken_for_the_name_of_an_update() -> None:
+    """Whoever calls an event as an earlier server named its updates, or as another connection's are named."""
+    one, other = Beta("one"), Beta("other")
+    taken, others = update(one, temperature=0.7), update(other, temperature=1.1)
+    for stranger in ("update 1", "mine", "1", str(others.event_id)):
+        details = wire.ErrorDetails(type="invalid_request_error", message="no", event_id=stranger)
+        assert shown(one, wire.Error(event_id="e", error=details))["event_id"] == stranger
+    assert taken.event_id != others.event_id
+    assert shown(one, UPDATED)["temperature"] == 0.7
+
+
+def test_what_was_chosen_before_the_session_is_shown_from_its_start() -> None:
+    beta = Beta("mark", 1.1)
+    assert shown(beta, wire.SessionCreated(event_id="e", session=SESSION))["temperature"] == 1.1
+    update(beta, instructions="other")
+    assert shown(beta, UPDATED)["temperature"] == 1.1
+
+
 def test_other_events_are_read_as_they_are() -> None:
     frame = b'{"type":"input_audio_buffer.clear","event_id":"c"}'
-    for dialect in (Beta(), Ga()):
+    for dialect in (Beta("mark"), Ga()):
         assert dialect.read(frame) == InputAudioBufferClear(event_id="c")
 
 
 def test_a_transcription_session_has_no_temperature() -> None:
-    beta = Beta()
+    beta = Beta("mark")
     update(beta, temperature=0.6)
     shown(beta, UPDATED)
     session = default_transcription(session_id="s", model="m", now_s=0)

@@ -213,11 +213,16 @@ def test_a_client_secret_for_transcription_opens_one() -> None:
 def test_the_beta_s_sessions_over_http() -> None:
     async def story() -> None:
         async with site(DOOR) as (http, url, _):
-            made = await http.post("/v1/realtime/sessions", json={"model": "other", "voice": "ash"}, headers=KEY)
-            said = made.json()
+            wish = {"model": "other", "voice": "ash", "temperature": 0.65}
+            said = (await http.post("/v1/realtime/sessions", json=wish, headers=KEY)).json()
             assert (said["voice"], said["model"], said["modalities"]) == ("ash", "other", ["text", "audio"])
-            async with visit(url, Authorization=f"Bearer {said['client_secret']['value']}", **BETA) as caller:
-                assert (await caller.receive())["session"]["voice"] == "ash"
+            assert said["temperature"] == 0.65
+            secret = {"Authorization": f"Bearer {said['client_secret']['value']}"}
+            async with visit(url, **secret, **BETA) as caller:
+                session = (await caller.receive())["session"]
+                assert (session["voice"], session["temperature"]) == ("ash", 0.65)
+            async with visit(url, **secret) as caller:
+                assert "temperature" not in (await caller.receive())["session"]
             heard = await http.post("/v1/realtime/transcription_sessions", json={}, headers=KEY)
             assert heard.json()["object"] == "realtime.transcription_session"
             async with visit(url, Authorization=f"Bearer {heard.json()['client_secret']['value']}", **BETA) as caller:
@@ -234,6 +239,8 @@ def test_the_beta_s_sessions_over_http() -> None:
         ("client_secrets", {"session": {"type": "realtime", "model": "unknown"}}, "model"),
         ("client_secrets", {"expires_after": {"seconds": 5}}, "expires_after.seconds"),
         ("sessions", {"input_audio_format": "mp3"}, "input_audio_format"),
+        ("sessions", {"temperature": 2}, "temperature"),
+        ("transcription_sessions", {"temperature": 0.8}, "temperature"),
     ],
 )
 def test_http_says_what_is_wrong(path: str, body: dict[str, Any], param: str) -> None:

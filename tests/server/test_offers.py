@@ -75,7 +75,9 @@ def test_the_beta_s_settings_are_the_body() -> None:
     wish = {"expires_after": {"anchor": "created_at", "seconds": 30}}
     order = read_beta_order(body(**asked, client_secret=wish), transcribes=False)
     audio = Audio(input=AudioInput(turn_detection=None), output=AudioOutput(voice="ash"))
-    assert order == Order(session=RealtimeSession(model="m", output_modalities=("text",), audio=audio), seconds=30)
+    assert order == Order(
+        session=RealtimeSession(model="m", output_modalities=("text",), audio=audio), seconds=30, temperature=0.7
+    )
     heard = read_beta_order(body(turn_detection={"type": "server_vad"}), transcribes=True)
     assert heard.session == TranscriptionSession(audio=Audio(input=AudioInput(turn_detection=ServerVad())))
     assert heard.seconds == 60
@@ -87,6 +89,9 @@ def test_the_beta_s_settings_are_the_body() -> None:
         (body(output_modalities=["audio"]), "unknown_parameter", "output_modalities"),
         (body(turn_detection={"type": "psychic"}), "invalid_value", "turn_detection.type"),
         (body(input_audio_format="mp3"), "invalid_value", "input_audio_format"),
+        (body(temperature=1.3), "decimal_above_max_value", "temperature"),
+        (body(temperature=0.5), "decimal_below_min_value", "temperature"),
+        (body(temperature="warm"), "invalid_type", "temperature"),
         (body(client_secret=5), "invalid_type", "client_secret"),
         (body(client_secret={"expires_after": {"seconds": 1}}), "integer_below_min_value",
          "client_secret.expires_after.seconds"),
@@ -126,7 +131,10 @@ def test_the_answer_is_what_the_sdk_reads() -> None:
 
 def test_the_beta_s_answer_is_flat_with_the_secret_inside() -> None:
     key = make_key(Order(session=RealtimeSession(), seconds=60), signing_key=KEY, nonce=bytes(16), now_s=0)
-    said = json.decode(beta_answer(key, default_session(session_id="sess_1", model="m", now_s=0)))
+    session = default_session(session_id="sess_1", model="m", now_s=0)
+    said = json.decode(beta_answer(key, session))
+    assert said["temperature"] == 0.8
+    assert json.decode(beta_answer(key, session, 1)) == {**said, "temperature": 1}
     assert said["client_secret"] == {"value": key.value, "expires_at": 60}
     assert (said["modalities"], said["voice"], said["input_audio_format"]) == (["text", "audio"], "alloy", "pcm16")
     assert "audio" not in said

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import UNSET, Struct
+from msgspec.structs import replace
 
 from duologue.access.origins import is_loopback
 from duologue.access.secrets import PREFIX, Secret, unseal
@@ -30,6 +31,13 @@ TRANSLATOR = "gpt-realtime-translate"
 LONGEST_MODEL_NAME = 256
 
 _sessions = msgspec.json.Decoder(AnySession)
+
+
+class _Chosen(Struct, frozen=True, kw_only=True):
+    temperature: float | None = None
+
+
+_choices = msgspec.json.Decoder(_Chosen)
 
 
 class Door(Struct, frozen=True, kw_only=True):
@@ -69,6 +77,8 @@ class Admitted(Struct, frozen=True, kw_only=True):
     model: str
     intent: Intent
     initial: AnySession | None = None
+    temperature: float | None = None
+    """What the secret's owner chose in the beta's way: GA's settings have no place for it."""
     call_id: str | None = None
     """A call whose session is joined; nothing else is of meaning then."""
 
@@ -130,7 +140,8 @@ def admit(handshake: Handshake, door: Door, now_s: int) -> Admitted | Refused:
     except ProtocolError as error:
         return Refused(error=error, close_code=3000)
     try:
-        return _session(handshake, door, _sessions.decode(secret.payload) if secret else None)
+        admitted = _session(handshake, door, _sessions.decode(secret.payload) if secret else None)
+        return replace(admitted, temperature=_choices.decode(secret.payload).temperature) if secret else admitted
     except ProtocolError as error:
         return Refused(error=error)
 

@@ -13,6 +13,7 @@ from msgspec import UNSET, Struct
 
 from duologue.clock import Clock
 from duologue.errors import ProtocolError, TransportClosed
+from duologue.ids import random_id
 from duologue.protocol.client_events import InputAudioBufferAppend
 from duologue.protocol.server_events import ResponseOutputAudioDelta, ServerEvent
 from duologue.server.admission import Dialect
@@ -38,11 +39,19 @@ class _Frame(Struct, frozen=True, kw_only=True):
 
 
 class Connection:
-    """Reads a client's frames as inputs, writes events as its frames."""
+    """Reads a client's frames as inputs, writes events as its frames. `temperature` is shown to clients of the beta."""
 
-    def __init__(self, transport: EventTransport, dialect: Dialect, limits: Limits, tally: Tally, clock: Clock) -> None:
+    def __init__(
+        self,
+        transport: EventTransport,
+        dialect: Dialect,
+        limits: Limits,
+        tally: Tally,
+        clock: Clock,
+        temperature: float | None = None,
+    ) -> None:
         self._transport = transport
-        self._dialect = Beta() if dialect == "beta" else Ga()
+        self._dialect = Beta(random_id("update"), temperature) if dialect == "beta" else Ga()
         self._limits = limits
         self.tally = tally
         self._clock = clock

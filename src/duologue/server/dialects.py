@@ -34,7 +34,7 @@ class Ga:
 
 
 class _Update(Struct, frozen=True, kw_only=True):
-    token: str
+    name: str
     event_id: str | None
     temperature: float | None
 
@@ -43,11 +43,13 @@ class Beta:
     """A client of the beta. It is shown the temperature that it chose, as soon as the update with it is taken.
 
     GA knows no temperature, so the update goes in without it, and under a name by which its answer is recognized:
-    each update has exactly one, in order.
+    each update has exactly one, in order. The names begin with `mark`, which must be an id that no client can guess.
+    `temperature` is what was chosen before the session began.
     """
 
-    def __init__(self) -> None:
-        self._temperature = TEMPERATURE
+    def __init__(self, mark: str, temperature: float | None = None) -> None:
+        self._mark = mark
+        self._temperature = TEMPERATURE if temperature is None else temperature
         self._updates: deque[_Update] = deque()
         self._count = 0
 
@@ -59,15 +61,15 @@ class Beta:
         self._count += 1
         wish = parse(frame)["session"].get("temperature")
         own = event.event_id if isinstance(event.event_id, str) else None
-        self._updates.append(_Update(token=f"update {self._count}", event_id=own, temperature=wish))
-        return replace(event, event_id=self._updates[-1].token)
+        self._updates.append(_Update(name=f"{self._mark} {self._count}", event_id=own, temperature=wish))
+        return replace(event, event_id=self._updates[-1].name)
 
     def write(self, event: ServerEvent) -> list[bytes]:
         """An event as frames."""
         if isinstance(event, SessionUpdated) and self._updates:
             wish = self._updates.popleft().temperature
             self._temperature = self._temperature if wish is None else wish
-        if isinstance(event, Error) and self._updates and event.error.event_id == self._updates[0].token:
+        if isinstance(event, Error) and self._updates and event.error.event_id == self._updates[0].name:
             event = replace(event, error=replace(event.error, event_id=self._updates.popleft().event_id))
         frames = server_event_to_beta(event)
         match event:

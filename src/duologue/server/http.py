@@ -130,6 +130,7 @@ async def _answer(websocket: WebSocket, server: RealtimeServer, door: Door, *, t
                     intent=decision.intent,
                     dialect=handshake.dialect,
                     initial=decision.initial,
+                    temperature=decision.temperature,
                 )
         except ProtocolError as error:
             decision = Refused(error=error)

@@ -27,6 +27,8 @@ class Order(Struct, frozen=True, kw_only=True):
 
     session: AnySession
     seconds: int
+    temperature: float | None = None
+    """What a client of the beta chose, to be shown to it: GA's settings have no place for it."""
 
 
 class Key(Struct, frozen=True, kw_only=True):
@@ -57,9 +59,10 @@ def read_beta_order(body: bytes, *, transcribes: bool) -> Order:
     seconds = _seconds(wish.get("expires_after"), "client_secret.expires_after", BETA_SECONDS)
     kind = "transcription_session.update" if transcribes else "session.update"
     try:
-        return Order(session=_session(kind, asked, beta=True), seconds=seconds)
+        session = _session(kind, asked, beta=True)
     except ProtocolError as error:
         raise _at_home(error) from None
+    return Order(session=session, seconds=seconds, temperature=asked.get("temperature"))
 
 
 def _at_home(error: ProtocolError) -> ProtocolError:
@@ -118,7 +121,10 @@ def _seconds(wish: Any, path: str, default: int) -> int:
 def make_key(order: Order, *, signing_key: bytes, nonce: bytes, now_s: int) -> Key:
     """The secret itself. Raises ProtocolError where the settings are too long to travel in it."""
     expires_at = now_s + order.seconds
-    value = seal(msgspec.json.encode(order.session), key=signing_key, nonce=nonce, expires_at=expires_at)
+    payload = msgspec.json.encode(order.session)
+    if order.temperature is not None:
+        payload = msgspec.json.encode({**parse(payload), "temperature": order.temperature})
+    value = seal(payload, key=signing_key, nonce=nonce, expires_at=expires_at)
     if len(value) > LONGEST_SECRET:
         message = (
             f"The settings make a client secret of {len(value)} characters, and {LONGEST_SECRET} is the most that "
@@ -133,7 +139,8 @@ def answer(key: Key, session: AnySession) -> bytes:
     return msgspec.json.encode({"value": key.value, "expires_at": key.expires_at, "session": session})
 
 
-def beta_answer(key: Key, session: AnySession) -> bytes:
-    """The same in beta: the flat session, with the secret inside."""
+def beta_answer(key: Key, session: AnySession, temperature: float | None = None) -> bytes:
+    """The same in beta: the flat session with the secret inside, and with the temperature that was chosen."""
     (frame,) = server_event_to_beta(SessionUpdated(session=session))
-    return msgspec.json.encode({**parse(frame)["session"], "client_secret": key})
+    chosen = {} if temperature is None else {"temperature": temperature}
+    return msgspec.json.encode({**parse(frame)["session"], **chosen, "client_secret": key})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
@@ -83,7 +84,8 @@ def session_routes(server: RealtimeServer, door: Door) -> list[Route]:
         return offer(order, answer)
 
     async def sessions(request: Request) -> Response:
-        return offer(read_beta_order(await read_body(request), transcribes=False), beta_answer)
+        order = read_beta_order(await read_body(request), transcribes=False)
+        return offer(order, partial(beta_answer, temperature=order.temperature))
 
     async def transcription_sessions(request: Request) -> Response:
         return offer(read_beta_order(await read_body(request), transcribes=True), beta_answer)

@@ -114,12 +114,14 @@ class RealtimeServer:
         intent: Intent = "conversation",
         dialect: Dialect = "ga",
         initial: AnySession | None = None,
+        temperature: float | None = None,
         call: Call | None = None,
     ) -> None:
         """Hold one session until either side ends it. Cancelling it closes the connection with 1001.
 
         `initial`: settings that apply from the start, as if they had been the client's first update. Raises
-        ProtocolError, with nothing sent, where they cannot be applied. `call`: sound comes and goes beside the events,
+        ProtocolError, with nothing sent, where they cannot be applied. `temperature`: what a client of the beta chose
+        with them, to be shown to it. `call`: sound comes and goes beside the events,
         and others may `join` by the call's id.
         """
         if initial is not None:
@@ -136,7 +138,7 @@ class RealtimeServer:
         rules = replace(self._rules(), plays=call is not None)
         machine = Session(settings, new_id=self._new_id, now_ms=self._clock(), rules=rules)
         tally = Tally(session_id, dialect, self.meter, self._clock())
-        connection = Connection(transport, dialect, self.limits, tally, self._clock)
+        connection = Connection(transport, dialect, self.limits, tally, self._clock, temperature)
         shell = SessionShell(machine, connection, self._engines, self.limits, self._clock)
         if call is not None:
             shell.sound = CallSound(call.port)

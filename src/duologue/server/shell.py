@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from typing import Any, assert_never
+
+from msgspec.structs import replace
 
 from duologue.clock import Clock
 from duologue.engines.base import SttSettings, VadStream
@@ -34,6 +36,8 @@ INBOX_SIZE = 256
 """Inputs that may wait for the machine; a faster sender waits with them."""
 DETECTED_BYTES = 48_000
 """A second of sound is looked at before others have their turn."""
+APPENDED_BYTES = {True: 48_000, False: 8_000}
+"""A second of sound as it is sent, PCM16 or G.711: so much of an append is taken in at a time."""
 JUDGEMENT_S = 0.25
 """How long a session waits for words so far and for the judgement of a pause; without one the pause is of middle length."""
 
@@ -114,10 +118,23 @@ class SessionShell:
     async def _act(self, workers: list[asyncio.Task[None]]) -> None:
         await self._carry_out(self._machine.open())
         while (happened := (await self._inbox.get())[0]) is not None:
-            await self._carry_out(self._machine.handle(self._bounded(happened), self._clock()))
+            for number, part in enumerate(self._parts(self._bounded(happened))):
+                if number:
+                    await asyncio.sleep(0)  # to reduce the noise of five minutes must not hold up the other sessions
+                await self._carry_out(self._machine.handle(part, self._clock()))
             self._set_timer()
         for task in [*workers, *self._models.values(), *self._hearing.tasks, *self._remote.tasks]:
             task.cancel()
+
+    def _parts(self, happened: seen.Input) -> Iterator[seen.Input]:
+        """A long append in parts, for each of which the others have their turn: how sound is cut changes nothing."""
+        match happened:
+            case seen.ClientSent(event=InputAudioBufferAppend(audio=audio) as event):
+                size = APPENDED_BYTES[isinstance(input_format(self._machine.settings), PcmFormat)]
+                for begin in range(0, len(audio) or 1, size):
+                    yield seen.ClientSent(event=replace(event, audio=audio[begin : begin + size]))
+            case _:
+                yield happened
 
     async def _read(self) -> None:
         await self.connection.read(self._post)
