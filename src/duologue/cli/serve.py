@@ -20,6 +20,7 @@ from duologue.server.metrics import Metrics, session_log
 from duologue.server.reach import Reach, is_prefix
 from duologue.server.runner import RealtimeServer
 from duologue.server.sip import Webhook
+from duologue.transports.call_address import TURN_ACCOUNT, ice_servers
 
 KEYS = "DUOLOGUE_API_KEYS"
 SIGNING_KEY = "DUOLOGUE_SIGNING_KEY"
@@ -51,6 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sip-webhook",
         metavar="URL",
         help=f"play the provider of telephone calls, and announce them there (secret: {WEBHOOK_SECRET})",
+    )
+    parser.add_argument(
+        "--ice-server",
+        metavar="URL",
+        action="append",
+        default=[],
+        help=f"for WebRTC callers from outside: stun:HOST:PORT, turn:HOST:PORT ({TURN_ACCOUNT}=user:password); repeatable",
     )
     limits = parser.add_argument_group("limits")
     limits.add_argument(
@@ -98,7 +106,9 @@ def run(options: argparse.Namespace) -> int:
         await server.drain(grace_s)
 
     address = Address(host=options.host, port=options.port, certificate=options.tls_cert, key=options.tls_key)
-    return run_app(create_app(server, door, sip=make_webhook(options, os.environ)), address, ready, drain)
+    helpers = ice_servers(options.ice_server, os.environ)
+    app = create_app(server, door, sip=make_webhook(options, os.environ), ice_servers=helpers)
+    return run_app(app, address, ready, drain)
 
 
 def make_webhook(options: argparse.Namespace, environ: Mapping[str, str]) -> Webhook | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import msgspec
@@ -16,16 +16,18 @@ from duologue.server.admission import Admitted, Dialect
 from duologue.server.call import Call
 from duologue.server.runner import RealtimeServer
 from duologue.transports.base import EventTransport
+from duologue.transports.call_address import IceServer
 
 SOUND_FIELDS = ("audio",)
 """Where an event about an item holds its sound."""
 
 
 class Calls:
-    """Answers calls over WebRTC."""
+    """Answers calls over WebRTC. `ice_servers` help callers from outside to find this machine."""
 
-    def __init__(self, server: RealtimeServer) -> None:
+    def __init__(self, server: RealtimeServer, ice_servers: Sequence[IceServer] = ()) -> None:
         self._server = server
+        self._ice_servers = ice_servers
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def answer(
@@ -39,7 +41,7 @@ class Calls:
             from duologue.transports.rtc_peer import Peer
         except ImportError as error:
             raise MissingExtra(error.name or "aiortc", "webrtc") from None
-        peer = Peer(loopback=near)
+        peer = Peer(ice_servers=self._ice_servers, loopback=near)
         try:
             answer = await peer.answer(sdp)
         except BaseException:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from msgspec.structs import replace
@@ -30,6 +30,7 @@ from duologue.server.runner import RealtimeServer
 from duologue.server.sip import SipDesk, Webhook
 from duologue.server.sip_routes import sip_routes
 from duologue.server.webrtc import call_routes
+from duologue.transports.call_address import IceServer
 
 BUSY_CLOSE_CODE = 1013
 DRAINING_CLOSE_CODE = 1001
@@ -45,18 +46,25 @@ CORS = Middleware(
 )
 
 
-def create_app(server: RealtimeServer, door: Door | None = None, *, sip: Webhook | None = None) -> Starlette:
+def create_app(
+    server: RealtimeServer,
+    door: Door | None = None,
+    *,
+    sip: Webhook | None = None,
+    ice_servers: Sequence[IceServer] = (),
+) -> Starlette:
     """The app around a server; its lifespan starts and closes the engines.
 
     Without a door anybody is let in, and client secrets are valid as long as this app lives. Metrics are served where
-    the server's meter is a `Metrics`. `sip`: telephone calls can be dialled here, and are announced there.
+    the server's meter is a `Metrics`. `sip`: telephone calls can be dialled here, and are announced there. `ice_servers`:
+    one STUN and one TURN server at most, for WebRTC calls.
     """
     entrance = door or Door(signing_key=os.urandom(SIGNING_KEY_BYTES))
     if not entrance.default_model:
         name = entrance.models[0] if entrance.models else server.responder
         entrance = replace(entrance, default_model=name)
 
-    calls = Calls(server)
+    calls = Calls(server, ice_servers)
 
     async def realtime(websocket: WebSocket) -> None:
         await _answer(websocket, server, entrance, translates=False)

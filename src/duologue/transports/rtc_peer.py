@@ -24,6 +24,7 @@ from duologue.transports.call_address import IceServer
 from duologue.transports.rtc_channel import Channel
 from duologue.transports.rtc_media import adopt
 from duologue.transports.rtc_port import RtcPort
+from duologue.transports.rtc_way import find_way
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ LOOPBACK = "127.0.0.1"
 QUIET_S = 5.0
 """Without any packet for this long a peer counts as disconnected: a peer that lives reports every second or so."""
 GRACE_S = 5.0
-"""A disconnected peer may come back for this long."""
+"""A disconnected peer may come back for this long; the side that called looks for another way to it meanwhile."""
 CONNECT_S = 20.0
 FAREWELL_S = 1.0
 """How long the last events may take to arrive before the connection is closed."""
@@ -43,7 +44,7 @@ class Peer:
 
     `offer` and `accept` on the calling side, `answer` on the other. `loopback`: offer this machine's own address too,
     which ICE leaves out otherwise: needed where there is no other, and of use only to callers on this machine.
-    Raises ConfigError for an ICE server that is none.
+    Of `ice_servers` one STUN and one TURN server are used. Raises ConfigError for an ICE server that is none.
     """
 
     def __init__(self, *, ice_servers: Sequence[IceServer] = (), loopback: bool = False) -> None:
@@ -108,14 +109,18 @@ class Peer:
 
     def _offer_loopback(self) -> None:
         """ICE gathers the addresses of this machine without its loopback interface; that one is added here."""
-        connection: Any = self.receiver.transport.transport.iceGatherer._connection
-        gather = connection.get_component_candidates
+        gather = self._ice.get_component_candidates
 
         async def with_loopback(component: int, addresses: list[str], **options: Any) -> Any:
             wanted = self._loopback or not addresses
             return await gather(component, [*addresses, LOOPBACK] if wanted else addresses, **options)
 
-        connection.get_component_candidates = with_loopback
+        self._ice.get_component_candidates = with_loopback
+
+    @property
+    def _ice(self) -> Any:
+        """The one connection of aioice below everything."""
+        return self.receiver.transport.transport.iceGatherer._connection
 
     def _on_channel(self, channel: Any) -> None:
         if not self.channel.attached:  # whatever its label: there is only one kind of events
@@ -161,6 +166,8 @@ class Peer:
                 self.reachable = now_s - packet_at_s <= QUIET_S
                 if now_s - packet_at_s > QUIET_S + GRACE_S:
                     return TransportClosed(1006, f"no packet from the peer for {QUIET_S + GRACE_S:g} s", by="peer")
+            if not self.reachable:
+                await find_way(self._ice)
             self._changed.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(1.0):

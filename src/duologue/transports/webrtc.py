@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -17,7 +18,7 @@ from duologue.audio.port import MediaPort
 from duologue.audio.spec import AudioSpec
 from duologue.errors import ConfigError, ConnectFailed, MissingExtra, ProtocolError, TransportClosed
 from duologue.protocol.session import AnySession, RealtimeSession
-from duologue.transports.call_address import IceServer, call_id_of, calls_url
+from duologue.transports.call_address import IceServer, call_id_of, calls_url, hangup_url
 
 if TYPE_CHECKING:
     from duologue.transports.rtc_peer import Peer
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 SPEC = AudioSpec(rate_hz=24_000)
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _BODY_SHOWN = 2000
+_HANG_UP_S = 2.0
+LOST = 1006
+"""How a call ends that nobody ended."""
 
 
 class WebRtcTransport:
@@ -34,11 +38,12 @@ class WebRtcTransport:
     is the one that others can join the session by; None where the server tells none.
     """
 
-    def __init__(self, peer: Peer, call_id: str | None) -> None:
+    def __init__(self, peer: Peer, line: _Line | None = None) -> None:
         self._peer = peer
+        self._line = line
         self._pumps: list[asyncio.Task[None]] = []
         self.port: MediaPort = peer.port
-        self.call_id = call_id
+        self.call_id = line.call_id if line is not None else None
 
     @property
     def closed(self) -> TransportClosed | None:
@@ -47,7 +52,7 @@ class WebRtcTransport:
 
     @property
     def reachable(self) -> bool:
-        """False while nothing comes from the server. It is given five seconds to come back before the call ends."""
+        """False while nothing comes from the server. Other ways to it are looked for, for five seconds; then it is over."""
         return self._peer.reachable and self.closed is None
 
     async def send(self, frame: bytes) -> None:
@@ -59,8 +64,15 @@ class WebRtcTransport:
             yield frame
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Hang up. Ports of the caller's own are left open."""
+        """Hang up. Ports of the caller's own are left open.
+
+        Where nothing comes through to the server any more, it is told by HTTP: it would wait for a peer that has gone.
+        """
+        ended = self._peer.closed
+        lost = not self._peer.reachable if ended is None else ended.code == LOST
         await self._peer.close(code, reason)
+        if lost and self._line is not None:
+            await self._line.hang_up()
         for pump in self._pumps:
             pump.cancel()
         if self._pumps:
@@ -94,7 +106,8 @@ async def connect(
     With an ephemeral key (`ek_`) the session is the one that the key was made for; `session`, or the address's model,
     goes along with the offer. `input_port` is spoken from and `output_port` played to (PCM16, 24 kHz, mono); without
     them the transport's own `port` is for both. Raises MissingExtra, ConfigError for a port of another format, and
-    ConnectFailed with the HTTP status and body where the server refused. Cancelling it hangs up what was half open.
+    ConnectFailed with the HTTP status and body where the server refused. Cancelling it hangs up what was half open. Of
+    `ice_servers` one STUN and one TURN server are used.
     """
     for port in (input_port, output_port):
         if port is not None and port.spec != SPEC:
@@ -107,51 +120,74 @@ async def connect(
     if session is None and model and not api_key.startswith("ek_"):
         session = RealtimeSession(model=model)
     peer = Peer(ice_servers=ice_servers, loopback=(urlsplit(address).hostname or "") in _LOOPBACK)
+    line = _Line(address, api_key)
     try:
         async with asyncio.timeout(timeout_s):
-            answer, call_id = await _dial(address, api_key, await peer.offer(), session)
-            await peer.accept(answer)
+            await peer.accept(await line.dial(await peer.offer(), session))
             await peer.connected()
-    except TimeoutError:
-        await peer.close()
-        raise ConnectFailed(address, f"no connection within {timeout_s:g} s", retryable=True) from None
-    except (ProtocolError, TransportClosed) as problem:
-        await peer.close()
-        raise ConnectFailed(address, str(problem), retryable=isinstance(problem, TransportClosed)) from None
-    except BaseException:
-        await asyncio.shield(peer.close())
+    except BaseException as problem:
+        await asyncio.shield(_give_up(peer, line))
+        if isinstance(problem, TimeoutError):
+            raise ConnectFailed(address, f"no connection within {timeout_s:g} s", retryable=True) from None
+        if isinstance(problem, ProtocolError | TransportClosed):
+            retryable = isinstance(problem, TransportClosed)
+            raise ConnectFailed(address, str(problem), retryable=retryable) from None
         raise
-    transport = WebRtcTransport(peer, call_id)
+    transport = WebRtcTransport(peer, line)
     transport.plug(input_port, output_port)
     return transport
 
 
-async def _dial(address: str, api_key: str, offer: str, session: AnySession | None) -> tuple[str, str | None]:
-    """The answer to an offer, and the call's id."""
-    headers = {"Authorization": f"Bearer {api_key}"}
-    near = (urlsplit(address).hostname or "") in _LOOPBACK
-    try:
-        async with httpx.AsyncClient(trust_env=not near, timeout=None) as http:
-            if session is None:
-                reply = await http.post(
-                    address, content=offer.encode(), headers={**headers, "Content-Type": "application/sdp"}
-                )
-            else:
-                parts = {
-                    "sdp": (None, offer.encode(), "application/sdp"),
-                    "session": (None, msgspec.json.encode(session), "application/json"),
-                }
-                reply = await http.post(address, files=parts, headers=headers)
-    except httpx.ConnectError:
-        raise ConnectFailed(address, "nothing answers there", retryable=True) from None
-    except (httpx.HTTPError, httpx.InvalidURL) as problem:
-        raise ConnectFailed(address, f"{type(problem).__name__}: {problem}", retryable=True) from None
-    if not reply.is_success:
-        raise ConnectFailed(
-            address,
-            "the server refused the call",
-            status=reply.status_code,
-            body=reply.text[:_BODY_SHOWN],
-            retryable=reply.status_code in (408, 425, 429) or reply.status_code >= 500,
-        )
-    return reply.text, call_id_of(reply.headers.get("Location", ""))
+async def _give_up(peer: Peer, line: _Line) -> None:
+    """Leave no call behind that never came about, here or there."""
+    await peer.close()
+    await line.hang_up()
+
+
+class _Line:
+    """The HTTP side of one call: offered and hung up. `call_id` is None until it is answered."""
+
+    def __init__(self, address: str, api_key: str) -> None:
+        self.call_id: str | None = None
+        self._address = address
+        self._headers = {"Authorization": f"Bearer {api_key}"}
+        self._near = (urlsplit(address).hostname or "") in _LOOPBACK
+
+    def _http(self, timeout_s: float | None) -> httpx.AsyncClient:
+        return httpx.AsyncClient(trust_env=not self._near, timeout=timeout_s, headers=self._headers)
+
+    async def dial(self, offer: str, session: AnySession | None) -> str:
+        """The answer to an offer. Raises ConnectFailed."""
+        address = self._address
+        try:
+            async with self._http(None) as http:
+                if session is None:
+                    kind = {"Content-Type": "application/sdp"}
+                    reply = await http.post(address, content=offer.encode(), headers=kind)
+                else:
+                    parts = {
+                        "sdp": (None, offer.encode(), "application/sdp"),
+                        "session": (None, msgspec.json.encode(session), "application/json"),
+                    }
+                    reply = await http.post(address, files=parts)
+        except httpx.ConnectError:
+            raise ConnectFailed(address, "nothing answers there", retryable=True) from None
+        except (httpx.HTTPError, httpx.InvalidURL) as problem:
+            raise ConnectFailed(address, f"{type(problem).__name__}: {problem}", retryable=True) from None
+        if not reply.is_success:
+            raise ConnectFailed(
+                address,
+                "the server refused the call",
+                status=reply.status_code,
+                body=reply.text[:_BODY_SHOWN],
+                retryable=reply.status_code in (408, 425, 429) or reply.status_code >= 500,
+            )
+        self.call_id = call_id_of(reply.headers.get("Location", ""))
+        return reply.text
+
+    async def hang_up(self) -> None:
+        """Let the server end the call now; it may have done so before, or want another key for that."""
+        if self.call_id is not None:
+            with suppress(httpx.HTTPError):
+                async with self._http(_HANG_UP_S) as http:
+                    await http.post(hangup_url(self._address, self.call_id))
