@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,13 +32,21 @@ _FAR_S = 1 << 40
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
 
+class PublicKey(Struct, frozen=True, kw_only=True):
+    """A key of an identity provider, with what it says about itself. `key`: as PyJWT takes it."""
+
+    kid: str | None
+    algorithm: str | None
+    key: Any
+
+
 class Keys(Struct, frozen=True, kw_only=True):
     """The key material behind `Callers`: digests of the static tokens by user, and what verifies the others."""
 
     tokens: tuple[tuple[str, bytes], ...] = ()
     signing: bytes | None = None
     jwt_secret: bytes | None = None
-    jwt_keys: Any = None
+    jwt_keys: tuple[PublicKey, ...] | None = None
 
     def __repr__(self) -> str:
         return f"Keys({len(self.tokens)} tokens)"
@@ -183,7 +192,9 @@ def _of_jwt(credential: str, settings: Jwt, keys: Keys, now_s: int) -> Caller:
     """The algorithms are the operator's, never the token's own; what they need is a key of their family."""
     jwt = _pyjwt()
     try:
-        key = keys.jwt_secret if keys.jwt_keys is None else _key_for(jwt.get_unverified_header(credential), keys)
+        key = (
+            keys.jwt_secret if keys.jwt_keys is None else _key_for(jwt.get_unverified_header(credential), keys.jwt_keys)
+        )
         claims = jwt.decode(
             credential,
             key=key,
@@ -209,25 +220,38 @@ def _of_jwt(credential: str, settings: Jwt, keys: Keys, now_s: int) -> Caller:
     return Caller(user=user, how="jwt", claims=claims)
 
 
-def _key_for(header: Mapping[str, Any], keys: Keys) -> Any:
+def _key_for(header: Mapping[str, Any], known: tuple[PublicKey, ...]) -> Any:
     """The key that the token names; with a single key it need not name one. Raises ValueError."""
-    known = keys.jwt_keys.keys
     named = header.get("kid")
-    fitting = [key for key in known if key.key_id == named] if named is not None else list(known)
-    if len(fitting) != 1:
+    fitting = [key for key in known if named is None or key.kid == named]
+    if len(fitting) != 1 or fitting[0].algorithm not in (None, header.get("alg")):
         raise ValueError("no such key")
     return fitting[0].key
 
 
-def _key_set(path: str, read: Callable[[str], str]) -> Any:
+def _key_set(path: str, read: Callable[[str], str]) -> tuple[PublicKey, ...]:
     jwt = _pyjwt()
     try:
-        keys = jwt.PyJWKSet.from_json(read(path))
-    except (OSError, ValueError, TypeError, AttributeError, jwt.PyJWTError) as problem:
+        entries = [entry for entry in json.loads(read(path))["keys"] if _verifies(entry)]
+        keys = tuple(
+            PublicKey(kid=entry.get("kid"), algorithm=entry.get("alg"), key=jwt.PyJWK(entry).key) for entry in entries
+        )
+    except (OSError, LookupError, ValueError, TypeError, AttributeError, jwt.PyJWTError) as problem:
         raise ConfigError(f"callers.jwt.jwks_file: {path} holds no usable key set: {problem}") from None
-    if any(key.key_type != "RSA" for key in keys.keys):
+    if not keys:
+        raise ConfigError(f"callers.jwt.jwks_file: {path} holds no usable key set: none of its keys is for signatures.")
+    if any(entry.get("kty") != "RSA" for entry in entries):
         raise ConfigError(f"callers.jwt.jwks_file: {path} holds a key that is not RSA. Leave public RSA keys only.")
+    if any("d" in entry for entry in entries):
+        raise ConfigError(f"callers.jwt.jwks_file: {path} holds a private key. Leave public RSA keys only.")
+    if len({key.kid for key in keys}) != len(keys):
+        raise ConfigError(f"callers.jwt.jwks_file: {path} holds two keys with one 'kid'. A token could not tell which.")
     return keys
+
+
+def _verifies(entry: Mapping[str, Any]) -> bool:
+    """Identity providers publish keys for encryption in the same set: those sign nothing."""
+    return entry.get("use", "sig") == "sig" and "verify" in entry.get("key_ops", ("verify",))
 
 
 def _pyjwt() -> Any:
