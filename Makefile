@@ -24,6 +24,7 @@ relay: .venv/console.stamp
 test: .venv/dev.stamp
 	@sh tools/need_chromium.sh
 	@sh tools/need_sound.sh
+	@sh tools/fetch_proxies.sh
 	@$(RUN) tools/build_page.py
 	@$(RUN) tools/install_peers.py
 	$(RUN) -m pytest -m "not deep" $(ARGS)
@@ -44,6 +45,7 @@ check: .venv/dev.stamp
 
 bench: .venv/dev.stamp
 	@sh tools/need_chromium.sh
+	@sh tools/fetch_proxies.sh
 	@$(RUN) tools/build_page.py
 	$(RUN) -m bench $(ARGS)
 
