@@ -143,15 +143,15 @@ class RealtimeConversation:
     def apply(self, event: ev.ServerEvent | UnknownEvent) -> list[Update]:
         """Take one server event; returns what changed, in order. Unknown events change nothing."""
         match event:
-            case ev.ResponseOutputAudioDelta():
-                item = self.grow(event)
-                return [] if item is None else [Update("updated", item, Delta(audio=event.delta))]
             case ev.ResponseOutputAudioTranscriptDelta(item_id=item_id, content_index=index, delta=words):
                 return self._words(item_id, index, words, "transcript")
             case ev.InputAudioTranscriptionDelta(item_id=item_id, content_index=index, delta=words):
                 return self._words(item_id, index, words, "transcript")
             case ev.ResponseOutputTextDelta(item_id=item_id, content_index=index, delta=words):
                 return self._words(item_id, index, words, "text")
+            case ev.ResponseOutputAudioDelta():
+                grown = self.grow(event)
+                return [] if grown is None else [Update("updated", grown, Delta(audio=event.delta))]
             case (
                 ev.ResponseFunctionCallArgumentsDelta(item_id=item_id, delta=words)
                 | ev.ResponseMcpCallArgumentsDelta(item_id=item_id, delta=words)
@@ -166,7 +166,7 @@ class RealtimeConversation:
 
     def grow(self, event: ev.ResponseOutputAudioDelta) -> ConversationItem | None:
         """Take more of the model's sound, as `apply` does; returns its item, None where its speech was cut."""
-        item = self._item(event.item_id)
+        item = self._placed.get(event.item_id) or self._item(event.item_id)
         if item.cut_ms is not None:
             return None
         item.sound = self._output_format

@@ -295,8 +295,12 @@ class ClientCore(Emitter):
             note = RealtimeEvent(time=self.realtime.clock(), source="server", event=event, frame=frame)
             self.emit("realtime.event", note)
         self._events.put(event)
-        hold, stopped = self.hold_sound, self._turns.cancelled
-        if hold is not None and isinstance(event, Sound) and (event.response_id in stopped or hold(event)):
+        hold = self.hold_sound
+        if (
+            hold is not None
+            and isinstance(event, Sound)
+            and (event.response_id in self._turns.cancelled or hold(event))
+        ):
             return
         self._accept(event)
 
