@@ -48,6 +48,10 @@ class Audience:
         for loop in self._loops:
             loop.put(event)
 
+    def whisper(self, event: AnySessionEvent) -> None:
+        """Tell only those who asked for it by name."""
+        self._emitter.emit(event.type, event)
+
     def begin(self) -> None:
         """A new connection: loops may begin again."""
         self.over = False

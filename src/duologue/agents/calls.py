@@ -137,7 +137,11 @@ class Calls:
             return self._run(call, tool)
         self._waiting[call.call_id] = (call, tool)
         asked = ToolApprovalRequired(
-            agent=call.agent, tool=tool.name, call_id=call.call_id, arguments=call.wire.arguments
+            agent=call.agent,
+            tool=tool.name,
+            call_id=call.call_id,
+            arguments=call.wire.arguments,
+            response_id=call.response_id,
         )
         timeout_s = tool.approval_timeout_s or self._rules.approval_timeout_s
         return [Tell(asked), *([AwaitDecision(call_id=call.call_id, timeout_s=timeout_s)] if timeout_s else [])]
@@ -184,7 +188,13 @@ class Calls:
         return self._waiting.pop(call_id)
 
     def _run(self, call: Call, tool: AgentTool) -> list[Effect]:
-        started = ToolStart(agent=call.agent, tool=tool.name, call_id=call.call_id, arguments=call.wire.arguments)
+        started = ToolStart(
+            agent=call.agent,
+            tool=tool.name,
+            call_id=call.call_id,
+            arguments=call.wire.arguments,
+            response_id=call.response_id,
+        )
         effects: list[Effect] = [Tell(started), Hook(agent=call.agent, name="on_tool_start", arguments=(tool,))]
         if tool.background:
             self._remember(call.call_id, _RUNNING)
@@ -200,7 +210,14 @@ class Calls:
     def _ended(self, call: Call, output: str) -> list[Effect]:
         name, agent = call.wire.name, call.agent
         tool = self._open.get(call.call_id, (call, None))[1]
-        ended = ToolEnd(agent=agent, tool=name, call_id=call.call_id, arguments=call.wire.arguments, output=output)
+        ended = ToolEnd(
+            agent=agent,
+            tool=name,
+            call_id=call.call_id,
+            arguments=call.wire.arguments,
+            output=output,
+            response_id=call.response_id,
+        )
         return [Tell(ended), Hook(agent=agent, name="on_tool_end", arguments=(tool, output))]
 
     def _answer(self, call: Call, output: str, *, respond: bool = True) -> list[Effect]:

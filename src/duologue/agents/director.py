@@ -234,13 +234,13 @@ class Director:
     def server(self, event: ev.ServerEvent | UnknownEvent) -> list[Effect]:
         """Follow what the server tells."""
         match event:
-            case ev.ResponseOutputAudioDelta():
-                return self.spoken.sound(event)
             case (
                 ev.ResponseOutputAudioTranscriptDelta(response_id=response_id, item_id=item_id, delta=delta)
                 | ev.ResponseOutputTextDelta(response_id=response_id, item_id=item_id, delta=delta)
             ):
                 return self.spoken.words(response_id, item_id, delta, self._cast(response_id))
+            case ev.ResponseOutputAudioDelta():
+                return self.spoken.sound(event)
             case ev.ResponseOutputAudioTranscriptDone(response_id=response_id, item_id=item_id, transcript=text):
                 return self.spoken.all_words(response_id, item_id, text, self._cast(response_id))
             case ev.ResponseOutputTextDone(response_id=response_id, item_id=item_id, text=text):
@@ -286,7 +286,7 @@ class Director:
             if details is not None and details.error and isinstance(details.error.message, str):
                 reason = details.error.message
             effects.append(Tell(ResponseFailed(response_id=response.id, status=response.status, reason=reason)))
-        effects.append(Tell(AgentEnd(agent=agent, response_id=response.id, text=text)))
+        effects.append(Tell(AgentEnd(agent=agent, response_id=response.id, text=text, status=response.status)))
         return [*effects, Hook(agent=agent, name="on_end", arguments=(text,))]
 
     def _listening(self, event: ev.ServerEvent | UnknownEvent) -> list[Effect]:

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from duologue.agents.agent import RealtimeAgent
 from duologue.agents.history import HistoryItem
+from duologue.agents.span import Span
 from duologue.client.payloads import BudgetSpent, ClientError, Reconnecting, Restored, UsageUpdate
 
 
@@ -26,12 +27,14 @@ class AgentStart(SessionEvent, frozen=True, kw_only=True):
 
 
 class AgentEnd(SessionEvent, frozen=True, kw_only=True):
-    """The answer has ended; `text` is all that was said or written in it."""
+    """The answer has ended; `text` is all that was said or written in it. `status`: `completed`, `cancelled`, `failed` or
+    `incomplete`."""
 
     type: ClassVar[Literal["agent_end"]] = "agent_end"
     agent: RealtimeAgent
     response_id: str
     text: str
+    status: str = "completed"
 
 
 class HandedOver(SessionEvent, frozen=True, kw_only=True):
@@ -50,6 +53,7 @@ class ToolStart(SessionEvent, frozen=True, kw_only=True):
     tool: str
     call_id: str
     arguments: str
+    response_id: str = ""
 
 
 class ToolEnd(SessionEvent, frozen=True, kw_only=True):
@@ -61,6 +65,7 @@ class ToolEnd(SessionEvent, frozen=True, kw_only=True):
     call_id: str
     arguments: str
     output: str
+    response_id: str = ""
 
 
 class ToolApprovalRequired(SessionEvent, frozen=True, kw_only=True):
@@ -73,6 +78,7 @@ class ToolApprovalRequired(SessionEvent, frozen=True, kw_only=True):
     call_id: str
     arguments: str
     server_label: str = ""
+    response_id: str = ""
 
 
 class AudioStart(SessionEvent, frozen=True, kw_only=True):
@@ -254,6 +260,13 @@ class SessionEnded(SessionEvent, frozen=True, kw_only=True):
     clean: bool
 
 
+class SpanChanged(SessionEvent, frozen=True, kw_only=True):
+    """A span of the session's trace began (`ended_ms` is None) or has ended; only for who asks for it by name."""
+
+    type: ClassVar[Literal["span"]] = "span"
+    span: Span
+
+
 class RawModelEvent(SessionEvent, frozen=True, kw_only=True):
     """A server event as it came; only for who asks for it by name."""
 
@@ -290,6 +303,7 @@ AnySessionEvent = (
     | ConnectionRestored
     | SessionError
     | SessionEnded
+    | SpanChanged
     | RawModelEvent
 )
 """What a session tells: a type checker knows an event by its `type`."""

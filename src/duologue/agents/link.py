@@ -44,14 +44,23 @@ class Link:
         self.muted = False
         self.call: Any = None
         self.is_call = transport == "webrtc"
-        self.joined = False
-        """A call of others, by its id: its sound passes elsewhere."""
+        self._joined = ""
         self._transport = transport
         self._settings = settings
         self._source = source
         self._sink = sink
         if self.is_call:
             self._refuse_holding()
+
+    @property
+    def call_id(self) -> str | None:
+        """The id of the call, where there is one."""
+        return getattr(self.call, "call_id", None) or self._joined or None
+
+    @property
+    def joined(self) -> bool:
+        """It is a call of others, by its id: its sound passes elsewhere."""
+        return bool(self._joined)
 
     @property
     def sound_elsewhere(self) -> bool:
@@ -94,7 +103,7 @@ class Link:
         options = settings.connection
         if call_id:
             options = msgspec.structs.replace(options, call_id=call_id)
-        self.joined = bool(options.call_id)
+        self._joined = options.call_id
         if self.joined:
             self._refuse_holding()
         self.call = None

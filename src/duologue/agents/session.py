@@ -15,6 +15,7 @@ from duologue.agents.events import AnySessionEvent, RawModelEvent, ToolApprovalR
 from duologue.agents.history import HistoryItem, edits, readable
 from duologue.agents.link import Link
 from duologue.agents.settings import SessionSettings, settings_of
+from duologue.agents.span import Span
 from duologue.agents.stage import Stage
 from duologue.agents.tools import RunContext
 from duologue.agents.wire import Wire
@@ -247,11 +248,13 @@ class RealtimeSession:
     async def approve(self, call: str | ToolApprovalRequired, *, always: bool = False) -> None:
         """Allow a call that waits, by its event or `call_id`; `always`: that tool from now on. Raises ConfigError
         where it does not wait (any more), and NotConnected."""
-        self._live.decide(_call_id(call), lambda director, it: director.approve(it, always=always))
+        self._live.decide(_call_id(call), lambda it, call_id: it.approve(call_id, always=always), allowed=True)
 
     async def reject(self, call: str | ToolApprovalRequired, *, always: bool = False, message: str = "") -> None:
         """Forbid a call that waits; `message` is what the model reads."""
-        self._live.decide(_call_id(call), lambda director, it: director.reject(it, always=always, message=message))
+        self._live.decide(
+            _call_id(call), lambda it, call_id: it.reject(call_id, always=always, message=message), allowed=False
+        )
 
     async def approve_tool_call(self, call_id: str, *, always: bool = False) -> None:
         """The same as `approve`."""
@@ -279,6 +282,12 @@ class RealtimeSession:
     def agent_usage(self) -> dict[str, Totals]:
         """The same for each agent that spoke, by name."""
         return dict(self._stage.agent_usage) if self._stage is not None else {}
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """The trace: what happened when, as far as it is kept (2048 spans), also after the end; `on("span", …)` tells of
+        each span when it begins and when it ends. Empty where tracing is disabled."""
+        return self._stage.tracer.spans if self._stage is not None else ()
 
     @property
     def current_agent(self) -> RealtimeAgent:
@@ -327,7 +336,7 @@ class RealtimeSession:
         registered = self._audience.on(name, handler)
         if name in ("raw_model_event", "transport_event") and not self._raw:
             self._raw = True
-            self._wire.on("*", lambda event: self._audience.tell(RawModelEvent(data=event)))
+            self._wire.on("*", lambda event: self._audience.whisper(RawModelEvent(data=event)))
         return registered
 
     def off(self, name: str, handler: Callable[[Any], Any] | None = None) -> None:

@@ -27,6 +27,7 @@ from duologue.agents.events import (
 from duologue.agents.history import HIDDEN, readable_one
 from duologue.agents.spoken import heard
 from duologue.agents.tools import RunContext
+from duologue.agents.tracer import Tracer
 from duologue.agents.tracker import SpeedOfSpeech
 from duologue.agents.working import call, consider, look, make_cast, run_tool
 from duologue.client.client import RealtimeClient
@@ -63,6 +64,7 @@ class Stage:
         self.done = asyncio.Event()
         """Nobody speaks any more."""
         self.agent_usage: dict[str, Totals] = {}
+        self.tracer = Tracer(client, session)
         self._session = session
         self._voice: Voice | None = None
         self._pace = SpeedOfSpeech(lambda: client.playback)
@@ -97,6 +99,7 @@ class Stage:
         self._begun = True
         if self.client.realtime.is_over and self.client.realtime.closed is not None:
             return
+        self.tracer.begin()
         self.perform(self.director.begin())
 
     def give_voice(self, voice: Voice) -> None:
@@ -123,7 +126,9 @@ class Stage:
     def _ended(self, why: TransportClosed) -> None:
         if not self.over:
             self.over = True
-            self.tell(SessionEnded(reason=why.reason or str(why), clean=why.code == 1000))
+            ended = SessionEnded(reason=why.reason or str(why), clean=why.code == 1000)
+            self.tracer.end(ended.reason, clean=ended.clean)
+            self.tell(ended)
             self._session.audience.end()
             self.done.set()
         self._finish()
@@ -162,6 +167,7 @@ class Stage:
         """Tell the application; nothing after the end."""
         if self.over and not isinstance(event, SessionEnded):
             return
+        self.tracer.told(event)
         self._session.audience.tell(event)
 
     def _server(self, event: ev.ServerEvent | UnknownEvent) -> None:
@@ -181,6 +187,7 @@ class Stage:
     def _take_call(self, response_id: str, wire: FunctionCall) -> bool:
         if not isinstance(wire.call_id, str):
             return False
+        self.tracer.wished()
         self.perform(self.director.called(response_id, wire))
         return True
 
@@ -219,9 +226,11 @@ class Stage:
                     self._overdue[call_id] = loop.call_later(timeout_s, self._give_up, call_id)
                 case do.RunTool(call=wanted):
                     self.start(self._run(effect), f"agent: tool {wanted.wire.name}")
-                case do.HandOver(way=way):
+                case do.HandOver(call=wanted, way=way):
+                    self.tracer.opened("handoff", wanted.call_id, way.agent.name, wanted.response_id)
                     self.start(self._hand_over(effect), f"agent: {way.name}")
                 case do.CheckOutput() | do.CheckInput():
+                    self.tracer.check_began(effect)
                     self.start(self._check(effect), "agent: guardrails")
                 case do.Hook(agent=agent, name=name) if getattr(agent.hooks, name, None) is None:
                     continue
@@ -229,21 +238,27 @@ class Stage:
                     # Ports and calls are silent at once when the user speaks, without being told.
                     if not (barge_in and (self._voice is not None or self._session.link.sound_elsewhere)):
                         self._queue(self._be_silent())
+                case do.Answer(respond=True) | do.Respond():
+                    self.tracer.wished()
+                    self._queue(self._do_one(effect))
                 case _:
                     self._queue(self._do_one(effect))
 
     def _give_up(self, call_id: str) -> None:
         self._overdue.pop(call_id, None)
         self.perform(self.director.overdue(call_id))
+        self.tracer.closed("approval", call_id, "refused", overdue=True)
 
-    def decide(self, call_id: str, settle: Callable[[Director, str], list[do.Effect]]) -> None:
+    def decide(self, call_id: str, settle: Callable[[Director, str], list[do.Effect]], *, allowed: bool) -> None:
         """A person has decided about a call. Raises ConfigError where it does not wait, NotConnected after the end."""
         if self.over:
             raise NotConnected()
         effects = settle(self.director, call_id)
         if deadline := self._overdue.pop(call_id, None):
             deadline.cancel()
+        self.tracer.wished()
         self.perform(effects)
+        self.tracer.closed("approval", call_id, "ok" if allowed else "refused")
 
     def _queue(self, work: Coroutine[Any, Any, None]) -> None:
         if len(self._undone) >= _UNDONE:
@@ -339,19 +354,23 @@ class Stage:
             self.tell(SessionError(error=client_error(problem)))
         else:
             self.perform(self.director.handed_over(wanted.call, cast))
+        self.tracer.closed("handoff", wanted.call.call_id, "failed")
 
     async def _cast_for(self, agent: RealtimeAgent) -> Cast:
         settings = self._session.settings
         return await make_cast(agent, self.context(), settings.output_guardrails, settings.input_guardrails)
 
     async def _check(self, wanted: do.CheckOutput | do.CheckInput) -> None:
-        cast = wanted.cast
+        cast, tripped = wanted.cast, list[str]()
         if isinstance(wanted, do.CheckOutput):
             found = await look(cast.output_guardrails, self.context(), cast.agent, wanted.check.text)
+            tripped = [guardrail.name for guardrail, verdict in found if verdict.tripped]
             self.perform(self.director.output_checked(wanted.check, found, cast))
         else:
             heard = await look(cast.input_guardrails, self.context(), cast.agent, wanted.text)
+            tripped = [guardrail.name for guardrail, verdict in heard if verdict.tripped]
             self.perform(self.director.input_checked(wanted.item_id, heard, wanted.text, cast))
+        self.tracer.checked(wanted, tripped)
 
     # --- what the application asks for -----------------------------------------------------------------------------
 
@@ -360,7 +379,11 @@ class Stage:
         await self.client.create_item(item)
         if not respond:
             return
-        self.perform(self.director.typed(str(item.id), text_of(item)) if item.role == "user" else [do.Respond()])
+        if item.role != "user":
+            self.perform([do.Respond()])
+            return
+        self.tracer.typed()
+        self.perform(self.director.typed(str(item.id), text_of(item)))
 
     def later(self, item: Message, respond: bool) -> None:
         """The same when the answer under way is over."""
