@@ -37,8 +37,8 @@ PURE = {
         "responses", "turns", "cleaning", "item_check", "admission", "offers", "dialects", "reach", "sounds",
     )),
     *(f"relay/{name}" for name in (
-        "budget", "callers", "commands", "hidden_tools", "inbound", "limits", "locks", "outbound", "policy", "scrub",
-        "settings", "shapes", "supervise",
+        "budget", "callers", "commands", "deltas", "hidden_tools", "inbound", "limits", "locks", "outbound", "policy",
+        "scrub", "settings", "shapes", "supervise",
     )),
     *(f"client/{name}" for name in ("conversation", "items", "payloads", "settings", "speech")),
     *(f"console/{name}" for name in (

@@ -15,25 +15,21 @@ WEIGHT_BYTES = 16_384
 class Bucket:
     """Lets `rate` per ms pass, and `burst` at once."""
 
-    __slots__ = ("_cost_ms", "_full_at_ms", "_span_ms")
+    __slots__ = ("cost_ms", "full_at_ms", "span_ms")
 
     def __init__(self, *, rate_per_ms: float, burst: float) -> None:
-        self._cost_ms = 1 / rate_per_ms
-        self._span_ms = burst / rate_per_ms
-        self._full_at_ms = float("-inf")
+        self.cost_ms = 1 / rate_per_ms
+        self.span_ms = burst / rate_per_ms
+        self.full_at_ms = float("-inf")
 
     def take(self, amount: float, now_ms: float) -> bool:
         """True if there is that much; then it is gone."""
-        full_at = self._full_at_ms
-        full_at = (full_at if full_at > now_ms else now_ms) + amount * self._cost_ms
-        if full_at - now_ms > self._span_ms:
+        full_at = self.full_at_ms
+        full_at = (full_at if full_at > now_ms else now_ms) + amount * self.cost_ms
+        if full_at - now_ms > self.span_ms:
             return False
-        self._full_at_ms = full_at
+        self.full_at_ms = full_at
         return True
-
-    def give_back(self, amount: float) -> None:
-        """What was taken is not used after all."""
-        self._full_at_ms -= amount * self._cost_ms
 
 
 class Rates:
@@ -56,12 +52,15 @@ class Rates:
 
     def sound_event(self, audio_ms: float, now_ms: float) -> bool:
         """Both at once; where one says no, neither is taken."""
-        if not self._audio.take(audio_ms, now_ms):
+        # As `take` twice, without the calls: this is asked for each 20 ms of each call.
+        audio, events = self._audio, self._events
+        audio_at, events_at = audio.full_at_ms, events.full_at_ms
+        audio_at = (audio_at if audio_at > now_ms else now_ms) + audio_ms * audio.cost_ms
+        events_at = (events_at if events_at > now_ms else now_ms) + events.cost_ms
+        if audio_at - now_ms > audio.span_ms or events_at - now_ms > events.span_ms:
             return False
-        if self._events.take(1, now_ms):
-            return True
-        self._audio.give_back(audio_ms)
-        return False
+        audio.full_at_ms, events.full_at_ms = audio_at, events_at
+        return True
 
     def refused(self, now_ms: float) -> bool:
         """One more refusal: False once there were too many."""

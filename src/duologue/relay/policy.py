@@ -7,6 +7,7 @@ the very bytes (`caller_passes`, `upstream_passes`), or it is decoded, judged, a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -22,13 +23,23 @@ from duologue.protocol.server_events import Error, ErrorDetails
 from duologue.protocol.session import FunctionTool, Tool
 from duologue.relay.budget import Budget
 from duologue.relay.commands import Allowance, Caller, CloseCall, Command, Party, ToCaller, ToUpstream
+from duologue.relay.deltas import Heads
 from duologue.relay.hidden_tools import Asked, Hidden, ToolRuns
 from duologue.relay.inbound import Inbound, check_allowed
 from duologue.relay.limits import Rates
 from duologue.relay.outbound import Heard, Outbound
 from duologue.relay.scrub import Scrubber
 from duologue.relay.settings import Limits, Rules
-from duologue.relay.shapes import append_bytes, canonical, event_id_of, output_delta, strict_parse
+from duologue.relay.shapes import (
+    PLAIN_APPEND,
+    PLAIN_START,
+    append_start,
+    canonical,
+    ends_in_words,
+    event_id_of,
+    sound_bytes,
+    strict_parse,
+)
 
 ENDED = 4000
 """Close code of a call that ran into a limit, as the hosted API closes what it ends."""
@@ -39,6 +50,7 @@ OPENING_MS = 3000
 """How long `session.created` waits for the upstream to take the policy's session."""
 _APPEND = "input_audio_buffer.append"
 _DELTA = "response.output_audio.delta"
+_WORDS = ("response.output_audio_transcript.delta", "response.output_text.delta")
 _tools = tuple[Tool, ...]
 
 
@@ -92,6 +104,15 @@ def opening_session(policy: Policy, caller: Caller) -> dict[str, Any]:
     return plain
 
 
+@lru_cache(maxsize=8)
+def _allowed(rules: Rules) -> tuple[frozenset[str], frozenset[str]]:
+    """Types of events that callers and the upstream may send; all calls under the same rules share them."""
+    return (
+        frozenset(rules.caller_events) - frozenset(rules.caller_events_denied),
+        frozenset(rules.upstream_events) - frozenset(rules.upstream_events_denied),
+    )
+
+
 class Judge:
     """One for each call. Speaks GA on both sides; every method returns what is to be done, in order.
 
@@ -116,11 +137,13 @@ class Judge:
         server_tools = frozenset(tool.name for tool in policy.server_tools)
         self._outbound = Outbound(server_tools, self._scrubber, self._hidden, self._runs, self._budget, self._heard)
         self._rates = Rates(limits)
-        self._from_caller = frozenset(rules.caller_events) - frozenset(rules.caller_events_denied)
-        self._to_caller = frozenset(rules.upstream_events) - frozenset(rules.upstream_events_denied)
+        self._from_caller, self._to_caller = _allowed(rules)
         hooks = policy.hooks
         self._quick_in = _APPEND in self._from_caller and not (hooks.audio and hooks.caller_event)
         self._quick_out = _DELTA in self._to_caller and not (hooks.audio and hooks.upstream_event)
+        self._quick_words = self._to_caller.issuperset(_WORDS) and not hooks.upstream_event
+        self._sounds, self._words = Heads(_DELTA), Heads(*_WORDS)
+        self._most_bytes = limits.event_bytes
         self._closed = False
         self._own_update: str | None = None
         self._updates_due = 0
@@ -151,9 +174,10 @@ class Judge:
 
         False says nothing yet: hand the frame to `from_caller`.
         """
-        if not self._quick_in or len(frame) > self._policy.limits.event_bytes:
+        if not self._quick_in or len(frame) > self._most_bytes:
             return False
-        size = append_bytes(frame)
+        start = PLAIN_START if frame.startswith(PLAIN_APPEND) else append_start(frame)
+        size = sound_bytes(frame, start) if start else None
         if size is None or not self._rates.sound_event(size / self._heard.bytes_per_ms, now_ms):
             return False
         self._last_ms = now_ms
@@ -161,13 +185,15 @@ class Judge:
 
     def upstream_passes(self, frame: bytes, now_ms: int) -> bool:
         """True: forward this very frame to the caller. False says nothing yet: hand it to `from_upstream`."""
-        if not self._quick_out or self._opening is not None:
+        if self._opening is not None:
             return False
-        head = output_delta(frame)
-        if head is None:
-            return False
+        heads, proven = self._sounds, False
+        if self._quick_out and (start := heads.end(frame)):
+            proven = sound_bytes(frame, start) is not None
+        elif self._quick_words and (start := (heads := self._words).end(frame)):
+            proven = ends_in_words(frame, start) and not self._scrubber.names_key(frame)
         hidden = self._hidden
-        if hidden.ids and (head[2].decode() in hidden.ids or hidden.shifts(head[1].decode())):
+        if not proven or (hidden.ids and (heads.item_id in hidden.ids or hidden.shifts(heads.response_id))):
             return False
         self._last_ms = now_ms
         return True
@@ -177,7 +203,7 @@ class Judge:
         if self._closed:
             return []
         self._last_ms = now_ms
-        size, most = len(frame), self._policy.limits.event_bytes
+        size, most = len(frame), self._most_bytes
         if size > most:
             return self._close(TOO_BIG, f"an event of {size} bytes, more than {most}", "caller")
         event_id: str | None = None
@@ -361,7 +387,7 @@ class Judge:
         return [self._error(problem), *self._close(ENDED, f"{problem.type}.{code}", "relay")]
 
     def _close(self, code: int, reason: str, who: Party, detail: str = "") -> list[Command]:
-        self._closed, self._quick_in, self._quick_out = True, False, False
+        self._closed, self._quick_in, self._quick_out, self._quick_words = True, False, False, False
         return [CloseCall(code, reason, who, detail)]
 
 

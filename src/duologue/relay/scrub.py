@@ -116,10 +116,14 @@ class Scrubber:
         own = kind == "mcp_approval_response" or _label(item, "server_label") in self._inbound.own_tools
         return own and self._rules.caller_mcp
 
+    def names_key(self, frame: bytes) -> bool:
+        """True if an event in its one spelling holds one of the secrets that not even the model may say."""
+        return any(mark in frame for mark in self._hard_marks)
+
     def encoded(self, event: Json) -> bytes:
         """The event on its way to the caller, after the net. Raises ValueError for one that cannot be encoded."""
         frame = canonical(event)
-        if any(mark in frame for mark in self._hard_marks) or any(mark in frame for mark in self._soft_marks):
+        if self.names_key(frame) or any(mark in frame for mark in self._soft_marks):
             kind = str(event.get("type"))
             cleaned = self._cleaned(event, "", speaks=kind.startswith(_SPEAKS))
             frame = canonical({**cleaned, "type": event["type"]})

@@ -23,47 +23,56 @@ MAX_DIGITS = 17
 """More digits than this are not the same number in every reader."""
 LONGEST_EVENT_ID = 512
 
-_ID = rb"[A-Za-z0-9_-]{1,64}"
+ID = rb"[A-Za-z0-9_-]{1,64}"
+"""A pattern of ids that mean the same in every spelling."""
 _APPEND = re.compile(
-    rb'\{(?:"event_id": ?"' + _ID + rb'", ?)?"type": ?"input_audio_buffer\.append", ?"audio": ?"', re.ASCII
+    rb'\{(?:"event_id": ?"' + ID + rb'", ?)?"type": ?"input_audio_buffer\.append", ?"audio": ?"', re.ASCII
 )
-_DELTA = re.compile(
-    rb'\{"type": ?"response\.output_audio\.delta", ?"event_id": ?"' + _ID + rb'", ?"response_id": ?"(' + _ID
-    + rb')", ?"item_id": ?"(' + _ID + rb')", ?"output_index": ?(?:0|[1-9]\d{0,3}), ?'
-    rb'"content_index": ?(?:0|[1-9]\d{0,3}), ?"delta": ?"',
-    re.ASCII,
-)  # fmt: skip
-_PLAIN_APPEND = b'{"type":"input_audio_buffer.append","audio":"'
-_PLAIN_END = len(_PLAIN_APPEND)
+PLAIN_APPEND = b'{"type":"input_audio_buffer.append","audio":"'
+PLAIN_START = len(PLAIN_APPEND)
+"""Where the sound begins in an append that begins so, as nearly all of them do."""
 _END = b'"}'
+_PADDED_END = re.compile(rb'", ?"obfuscation": ?"[A-Za-z0-9]{0,200}"\}')
 _decode = pybase64.b64decode
 
 
-def append_bytes(frame: bytes) -> int | None:
-    """Bytes of sound in an append of the exact shape; None for every other frame."""
-    if frame[:_PLAIN_END] == _PLAIN_APPEND:
-        start = _PLAIN_END
-    elif head := _APPEND.match(frame):
-        start = head.end()
-    else:
-        return None
-    return _base64_bytes(frame, start)
+def append_start(frame: bytes) -> int:
+    """Where the sound begins in an append of an exact shape; 0 for every other frame."""
+    if frame.startswith(PLAIN_APPEND):
+        return PLAIN_START
+    head = _APPEND.match(frame)
+    return 0 if head is None else head.end()
 
 
-def output_delta(frame: bytes) -> re.Match[bytes] | None:
-    """The head of a `response.output_audio.delta` of the exact shape, groups 1 and 2 its response and item ids."""
-    head = _DELTA.match(frame)
-    return None if head is None or _base64_bytes(frame, head.end()) is None else head
+def sound_bytes(frame: bytes, start: int) -> int | None:
+    """Bytes of sound in a frame that ends with it; None where from `start` on there is something else.
 
-
-def _base64_bytes(frame: bytes, start: int) -> int | None:
-    """Decoding is the proof: neither quote nor backslash nor any byte outside of ASCII is in the alphabet."""
-    if frame[-2:] != _END:
+    Decoding is the proof: neither quote nor backslash nor any byte outside of ASCII is in the alphabet.
+    """
+    if not frame.endswith(_END):
         return None
     try:
         return len(_decode(frame[start:-2], None, True))
     except ValueError:
         return None
+
+
+def ends_in_words(frame: bytes, start: int) -> bool:
+    """True if from `start` on there are words that stand for themselves, and then the end or padding before it.
+
+    Text without quotes, backslashes and control characters has one meaning only. Printable is less than that, and asked
+    for in one step; what else there is in Unicode takes the strict way.
+    """
+    end = frame.find(b'"', start)
+    if end != len(frame) - 2 or not frame.endswith(_END):
+        padding = _PADDED_END.match(frame, end) if end > 0 else None
+        if padding is None or padding.end() != len(frame):
+            return False
+    words = frame[start:end]
+    try:
+        return b"\\" not in words and words.decode().isprintable()
+    except UnicodeDecodeError:
+        return False
 
 
 class _Refused(ValueError):

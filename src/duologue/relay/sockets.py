@@ -29,12 +29,14 @@ except ImportError:
 CLOSE_SECONDS = 5.0
 """How long a peer may take to answer a close before its connection is cut."""
 HANDSHAKE_SECONDS = 10.0
-BUFFER_BYTES = 4096
-"""What an idle connection reads into; it grows with what comes."""
+BUFFER_BYTES = 2048
+"""What an idle connection reads into; it doubles as soon as what comes fills it."""
+LONGEST_KEY = 64
+"""More is never a good one, and has to fit in there."""
 HIGH_WATER_BYTES = 256 * 1024
 """Bytes that may wait for a slow reader before the other side is made to wait."""
 COPIED_BYTES = 8192
-"""Longer frames are written by `picows` in two parts that some transports only refer to."""
+"""Longer frames to a client are written by `picows` in two parts, to which a transport may refer until they are sent."""
 HEADROOM = 14
 UNSAID_BYTES = 2000
 """As much of the body of a refused handshake is kept."""
@@ -121,7 +123,7 @@ class Socket(picows.WSListener):
         """Called by `picows`: the handshake is done."""
         self._transport = transport
         underlying = transport.underlying_transport
-        self._safe = type(underlying).__module__.startswith("aiofastnet")
+        self._safe = transport.is_client_side  # to a server every frame is masked, and so copied
         underlying.set_write_buffer_limits(high=HIGH_WATER_BYTES)
         meet, self._meet = self._meet, None
         assert meet is not None
@@ -276,8 +278,8 @@ class Upgraded(WSProtocol):  # type: ignore[misc]
         self._request = Request(
             path=target.path, query=target.query, headers=headers, peer=str(peer[0]) if peer else ""
         )
-        needed = ("host", "upgrade", "sec-websocket-version", "sec-websocket-key")
-        kept = "".join(f"{name}: {headers[name]}\r\n" for name in needed if name in headers)
+        needed = ("upgrade", "sec-websocket-version", "sec-websocket-key")
+        kept = "".join(f"{name}: {headers[name][:LONGEST_KEY]}\r\n" for name in needed if name in headers)
         plain = f"GET / HTTP/1.1\r\nConnection: upgrade\r\n{kept}\r\n".encode("latin-1")
         room = self.get_buffer(-1)
         room[: len(plain)] = plain
@@ -331,6 +333,7 @@ async def connect(
 
     parts = urlsplit(url)
     secure = parts.scheme == "wss"
+    port = parts.port or (443 if secure else 80)
     resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     # By hand, as `picows.ws_connect` leaves the connection open where it is cancelled during the handshake.
     protocol = WSProtocol(
@@ -341,13 +344,10 @@ async def connect(
     transport: asyncio.Transport | None = None
     try:
         async with asyncio.timeout(HANDSHAKE_SECONDS):
-            transport, _ = await create_connection(
-                loop,
-                lambda: protocol,
-                parts.hostname,
-                parts.port or (443 if secure else 80),
-                ssl=tls if secure else None,
-            )
+            if secure:  # without TLS the loop's own transport costs less, in time and in memory
+                transport, _ = await create_connection(loop, lambda: protocol, parts.hostname, port, ssl=tls)
+            else:
+                transport, _ = await loop.create_connection(lambda: protocol, parts.hostname or "", port)
             await protocol.wait_until_handshake_complete()
     except (picows.WSError, OSError, TimeoutError, ValueError) as problem:
         raise _failed(url, problem) from None
