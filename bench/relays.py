@@ -65,6 +65,8 @@ class Round(Struct, frozen=True, kw_only=True):
     late_p99_s: float
     relay_cpu: float
     load_cpu: float
+    others_cpu: float
+    """What everything else took from the two cores."""
     missing: int
 
     @property
@@ -80,10 +82,13 @@ class Round(Struct, frozen=True, kw_only=True):
 class Contender:
     """One relay, its callers and its upstream."""
 
-    def __init__(self, name: str, traffic: Traffic, process: subprocess.Popen[str] | None, url: str) -> None:
+    def __init__(
+        self, name: str, where: Cores, traffic: Traffic, process: subprocess.Popen[str] | None, url: str
+    ) -> None:
         self.name = name
         self.traffic = traffic
         self.url = url
+        self._where = where
         self._process = process
 
     @property
@@ -93,6 +98,9 @@ class Contender:
 
     def _cpu(self) -> float:
         return processes.precise_cpu_seconds(self._process.pid) if self._process else 0.0
+
+    def _busy(self) -> float:
+        return sum(processes.core_seconds(core) for core in (self._where.server, self._where.callers))
 
     async def paced(self, sessions: int, seconds: float) -> Round:
         """So many sessions at 50 events a second each way."""
@@ -109,19 +117,17 @@ class Contender:
     async def _round(self, drive: Callable[[asyncio.Event], Awaitable[None]]) -> Round:
         begun = asyncio.Event()
 
-        async def until_begun() -> tuple[float, float, float]:
+        async def until_begun() -> tuple[float, float, float, float]:
             await begun.wait()
-            return time.perf_counter(), self._cpu(), time.process_time()
+            return time.perf_counter(), self._cpu(), time.process_time(), self._busy()
 
         async with asyncio.TaskGroup() as group:
             start = group.create_task(until_begun(), name="bench-begun")
             await drive(begun)
-            begin, relay_cpu, load_cpu = await start
-        took, relay_used, load_used = (
-            time.perf_counter() - begin,
-            self._cpu() - relay_cpu,
-            time.process_time() - load_cpu,
-        )
+            begin, relay_cpu, load_cpu, busy = await start
+        took = time.perf_counter() - begin
+        relay_used, load_used = self._cpu() - relay_cpu, time.process_time() - load_cpu
+        others_used = self._busy() - busy - relay_used - load_used
         traffic = self.traffic
         events = traffic.events
         missing = await traffic.settle(SETTLE_SECONDS)
@@ -131,6 +137,7 @@ class Contender:
             late_p99_s=percentile(traffic.late_s, 0.99) if traffic.late_s else 0.0,
             relay_cpu=relay_used / took,
             load_cpu=load_used / took,
+            others_cpu=max(0.0, others_used / took),
             missing=missing + traffic.losses,
         )
 
@@ -147,14 +154,14 @@ def ours(where: Cores, traffic: Traffic, folder: Path) -> Iterator[Contender]:
     settings.write_text(SETTINGS.format(port=traffic.upstream_port, folder=folder))
     command = [sys.executable, "-m", "duologue.cli.main", "relay", "--config", str(settings), "--port", "0"]
     with _bound(where, command) as process:
-        yield Contender(OURS, traffic, process, _said(process, OURS))
+        yield Contender(OURS, where, traffic, process, _said(process, OURS))
 
 
 @contextlib.contextmanager
 def in_node(name: str, script: str, where: Cores, traffic: Traffic, node: str) -> Iterator[Contender]:
     """A relay of this folder's in Node."""
     with _bound(where, [node, str(NODE / script), address(traffic), "0"]) as process:
-        yield Contender(name, traffic, process, _said(process, name))
+        yield Contender(name, where, traffic, process, _said(process, name))
 
 
 def stream_module() -> Path | None:
@@ -174,7 +181,7 @@ def bare(where: Cores, traffic: Traffic, folder: Path) -> Iterator[Contender]:
     config.write_text(SPLICE.format(folder=folder, module=module, port=port, upstream=traffic.upstream_port))
     with _bound(where, [nginx, "-p", str(folder), "-c", str(config), "-e", str(folder / "nginx.log")]) as process:
         _wait_for(port, process)
-        yield Contender(BARE, traffic, process, f"ws://127.0.0.1:{port}/v1/realtime")
+        yield Contender(BARE, where, traffic, process, f"ws://127.0.0.1:{port}/v1/realtime")
 
 
 def _nginx() -> str | None:
