@@ -25,6 +25,7 @@ def cast_of(agent: RealtimeAgent) -> Cast:
     return Cast(
         agent=agent,
         instructions=str(agent.instructions),
+        prompt=None if callable(agent.prompt) else agent.prompt,
         tools={tool.name: tool for tool in agent.function_tools()},
         ways={way.name: way for way in agent.ways_out()},
         output_guardrails=tuple(agent.output_guardrails),

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from acting import Endless, ScriptLlm, Use, acting
 from test_scenarios import play, weather
 
-from duologue.agents.agent import AgentHooks, RealtimeAgent
+from duologue.agents.agent import AgentHooks, RealtimeAgent, realtime_handoff
 from duologue.agents.events import ToolEnd
 from duologue.agents.guardrails import InputGuardrail, OutputGuardrail
 from duologue.agents.history import AssistantMessageItem, RealtimeToolCallItem, UserMessageItem, assistant, user
@@ -643,8 +644,6 @@ def test_a_session_can_be_closed_from_anywhere(place: str) -> None:
             await close()
             return "never told"
 
-        from duologue.agents.agent import realtime_handoff
-
         async def leave(context: Any) -> None:
             await close()
 
@@ -684,6 +683,36 @@ def test_what_cannot_be_is_said_at_once() -> None:
         async with acting("memory", ANN, ScriptLlm()) as scene:
             with pytest.raises(ConfigError, match="waits for approval"):
                 await scene.session.approve("call_nobody")
+
+    play(story)
+
+
+@dataclass
+class Reason:
+    """Why the conversation goes on with another agent."""
+
+    text: str
+    urgent: bool = False
+
+
+def test_a_handoff_may_take_one_value_and_a_prompt_may_be_a_function() -> None:
+    async def story() -> None:
+        given: list[Reason] = []
+
+        async def prompt(context: RunContext[str], agent: RealtimeAgent) -> dict[str, Any]:
+            return {"id": "pmpt_1", "variables": {"who": f"{agent.name} for {context.value}"}}
+
+        bob = RealtimeAgent("Bob", prompt=prompt)
+        way = realtime_handoff(bob, on_handoff=lambda context, reason: given.append(reason), input_type=Reason)
+        llm = ScriptLlm(Use("transfer_to_bob", "{}"), Use("transfer_to_bob", '{"text":"rain"}'), "Bob here.")
+        async with acting("memory", RealtimeAgent("Ann", handoffs=[way]), llm, context="Eve") as scene:
+            await scene.session.send_message("Bob?")
+            assert await scene.answered(3) == "Bob here."
+            assert given == [Reason("rain")]
+            update = await scene.sent_out("session.update", 2)
+            assert update["session"]["prompt"] == {"id": "pmpt_1", "variables": {"who": "Bob for Eve"}}
+        with pytest.raises(ConfigError, match="on_handoff"):
+            realtime_handoff(bob, input_type=Reason)
 
     play(story)
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import pytest
 
-from duologue.dialogue.tools import ToolArguments, arguments_for, error_text, function_tool, output_text
+from duologue.dialogue.tools import ToolArguments, arguments_for, error_text, function_tool, output_text, reader_of
+from duologue.errors import ConfigError
 
 
 class Unit(Enum):
@@ -92,3 +94,38 @@ def test_first_parameters_that_are_not_the_models_are_left_out() -> None:
     assert arguments_for(book, tool, '{"room":"red"}', skip=1) == {"room": "red"}
     with pytest.raises(ToolArguments, match="context"):
         arguments_for(book, tool, '{"room":"red","context":1}', skip=1)
+
+
+class Street(TypedDict):
+    name: str
+
+
+@dataclass
+class Address:
+    street: Street
+    number: int = 1
+
+
+def test_one_value_may_be_all_that_a_tool_takes() -> None:
+    parameters, read = reader_of(Address)
+    assert parameters["type"] == "object"
+    assert parameters["required"] == ["street"]
+    assert parameters["$defs"].keys() == {"Address", "Street"}
+    assert read('{"street":{"name":"Main"},"number":"7"}') == Address(street={"name": "Main"}, number=7)
+    for wrong in ("", "{", '{"street":1}'):
+        with pytest.raises(ToolArguments, match="do not fit"):
+            read(wrong)
+    with pytest.raises(ConfigError, match="no JSON object"):
+        reader_of(str)
+    with pytest.raises(ConfigError, match="no JSON schema"):
+        reader_of(type("Strange", (), {}))
+
+
+def test_a_pydantic_model_reads_by_itself() -> None:
+    pydantic = pytest.importorskip("pydantic")
+    model = pydantic.create_model("Reason", reason=(str, ...))
+    parameters, read = reader_of(model)
+    assert parameters["required"] == ["reason"]
+    assert read('{"reason":"rain"}').reason == "rain"
+    with pytest.raises(ToolArguments):
+        read("{}")

@@ -37,10 +37,11 @@ class AgentHooks:
 class RealtimeAgent:
     """One agent.
 
-    `instructions`: text, or a function of (context, agent) that gives it. `tools`: functions, `@function_tool`s and remote
-    MCP servers (McpServerTool). `mcp_servers`: objects with `list_tools()` and `call_tool(name, arguments)`, like the `mcp`
-    package's ClientSession. `handoffs` may be appended to later, so that agents can name each other. `voice` holds until
-    something was said: a session cannot change it after. `greeting` is said when the agent takes over.
+    `instructions` and `prompt` (a stored one: `id`, `version`, `variables`) may be functions of (context, agent). `tools`:
+    functions, `@function_tool`s and remote MCP servers (McpServerTool). `mcp_servers`: objects with `list_tools()` and
+    `call_tool(name, arguments)`, like the `mcp` package's ClientSession. `handoffs` may be appended to later, so that agents
+    can name each other. `voice` holds until something was said: a session cannot change it after. `greeting` is said when
+    the agent takes over.
     """
 
     name: str
@@ -49,7 +50,7 @@ class RealtimeAgent:
     tools: list[AgentTool | McpServerTool | Callable[..., Any]] = field(default_factory=list)
     handoffs: list[RealtimeAgent | Handoff] = field(default_factory=list)
     voice: str | None = None
-    prompt: Mapping[str, Any] | None = None
+    prompt: Mapping[str, Any] | Callable[..., Any] | None = None
     mcp_servers: list[Any] = field(default_factory=list)
     output_guardrails: list[OutputGuardrail] = field(default_factory=list)
     input_guardrails: list[InputGuardrail] = field(default_factory=list)
@@ -109,6 +110,7 @@ class Handoff:
     definition: FunctionTool
     on_handoff: Callable[..., Any] | None = None
     takes_input: bool = False
+    read: Callable[[str], Any] | None = None
     is_enabled: Condition = True
 
     @property
@@ -118,6 +120,8 @@ class Handoff:
 
     def arguments(self, context: RunContext[Any], text: str) -> list[Any]:
         """What `on_handoff` is called with. Raises ToolArguments."""
+        if self.read is not None:
+            return [context, self.read(text)]
         if not self.takes_input:
             return [context]
         assert self.on_handoff is not None
@@ -131,16 +135,22 @@ def realtime_handoff(
     tool_name_override: str | None = None,
     tool_description_override: str | None = None,
     on_handoff: Callable[..., Any] | None = None,
+    input_type: Any = None,
     is_enabled: Condition = True,
 ) -> Handoff:
-    """A handoff to `agent`. What `on_handoff(context, …)` takes after the context is what the model has to give."""
+    """A handoff to `agent`. What `on_handoff(context, …)` takes after the context is what the model has to give; with an
+    `input_type` (a dataclass, struct, TypedDict or pydantic model) it takes one of that. Raises ConfigError."""
     name = tool_name_override or f"transfer_to_{_identifier(agent.name)}"
     described = (
         tool_description_override or f"Hand the conversation over to {agent.name}. {agent.handoff_description}".strip()
     )
     parameters: Any = NO_ARGUMENTS
-    takes_input = False
-    if on_handoff is not None:
+    takes_input, read = False, None
+    if input_type is not None:
+        if on_handoff is None:
+            raise ConfigError("input_type is what on_handoff gets: give both")
+        parameters, read = schemas.reader_of(input_type)
+    elif on_handoff is not None:
         parameters = schemas.function_tool(on_handoff, name=name, skip=1).parameters
         takes_input = bool(parameters and parameters["properties"])
     return Handoff(
@@ -148,6 +158,7 @@ def realtime_handoff(
         definition=FunctionTool(name=name, description=described, parameters=parameters),
         on_handoff=on_handoff,
         takes_input=takes_input,
+        read=read,
         is_enabled=is_enabled,
     )
 

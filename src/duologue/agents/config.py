@@ -34,6 +34,7 @@ class Cast(Struct, frozen=True, kw_only=True):
 
     agent: RealtimeAgent
     instructions: str = ""
+    prompt: Mapping[str, Any] | None = None
     tools: dict[str, AgentTool] = {}
     ways: dict[str, Handoff] = {}
     remote: tuple[McpServerTool, ...] = ()
@@ -79,8 +80,8 @@ def fields_of(base: Mapping[str, Any], cast: Cast, *, gate: bool) -> dict[str, A
     fields = merged(base, {"instructions": cast.instructions, "tools": cast.definitions()})
     if cast.agent.voice is not None:
         fields = merged(fields, {"audio": {"output": {"voice": cast.agent.voice}}})
-    if cast.agent.prompt is not None:
-        fields["prompt"] = dict(cast.agent.prompt)
+    if cast.prompt is not None:
+        fields["prompt"] = dict(cast.prompt)
     if not gate:
         return fields
     listening = fields.get("audio", {}).get("input", {})

@@ -47,6 +47,9 @@ async def make_cast(
     words = agent.instructions
     if not isinstance(words, str):
         words = str(await call(words, context, agent))
+    prompt = agent.prompt
+    if callable(prompt):
+        prompt = await call(prompt, context, agent)
     tools = {tool.name: tool for tool in agent.function_tools() if await _holds(tool.is_enabled, context, agent)}
     ways = {way.name: way for way in agent.ways_out() if await _holds(way.is_enabled, context, agent)}
     for server in agent.mcp_servers:
@@ -57,6 +60,7 @@ async def make_cast(
     return Cast(
         agent=agent,
         instructions=words,
+        prompt=prompt,
         tools=tools,
         ways=ways,
         remote=tuple(agent.remote_tools()),

@@ -92,6 +92,35 @@ def arguments_for(
     return ready
 
 
+def reader_of(kind: Any) -> tuple[dict[str, Any], Callable[[str], Any]]:
+    """The parameters of a tool whose arguments are one value of a type (dataclass, struct, TypedDict or pydantic model), and
+    what reads it out of the model's JSON, raising ToolArguments. Raises ConfigError for a type that is no JSON object."""
+    wrong: type[Exception]
+    if hasattr(kind, "model_validate_json"):
+        schema, decode, wrong = kind.model_json_schema(), kind.model_validate_json, ValueError
+    else:
+        schema, decode, wrong = _object(kind), msgspec.json.Decoder(kind, strict=False).decode, msgspec.DecodeError
+
+    def read(text: str) -> Any:
+        try:
+            return decode(text or "{}")
+        except wrong as problem:
+            raise ToolArguments(f"the arguments do not fit: {problem}") from None
+
+    return schema, read
+
+
+def _object(kind: Any) -> dict[str, Any]:
+    try:
+        (schema,), definitions = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
+    except (TypeError, ValueError) as problem:
+        raise ConfigError(f"{kind!r} has no JSON schema: {problem}") from None
+    whole = definitions.get(schema.get("$ref", "").rpartition("/")[2], schema)
+    if whole.get("type") != "object":
+        raise ConfigError(f"{kind!r} is no JSON object: write a dataclass, a struct or a TypedDict")
+    return {**whole, "$defs": definitions} if len(definitions) > 1 else whole
+
+
 def output_text(result: Any) -> str:
     """What goes back to the model: text as it is, anything else as JSON. Raises TypeError where it is neither."""
     return result if isinstance(result, str) else msgspec.json.encode(result).decode()
