@@ -185,7 +185,9 @@ def bare(where: Cores, traffic: Traffic, folder: Path) -> Iterator[Contender]:
 
 
 def _nginx() -> str | None:
-    return shutil.which("nginx", path=f"{FETCHED / 'usr/sbin'}:/usr/sbin:{os.environ.get('PATH', '')}")
+    found = shutil.which("nginx", path=f"{FETCHED / 'usr/sbin'}:/usr/sbin:{os.environ.get('PATH', '')}")
+    # one that was only unpacked may lack a library
+    return found if found and subprocess.run([found, "-v"], capture_output=True, check=False).returncode == 0 else None
 
 
 def _wait_for(port: int, process: subprocess.Popen[str]) -> None:
