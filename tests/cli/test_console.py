@@ -140,3 +140,47 @@ def test_little_waits_in_the_system_for_a_client_on_a_slow_line() -> None:
                 while taken < 8 * 1024 * 1024:
                     taken += ours.send(bytes(16 * 1024))
             assert taken < 256 * 1024
+
+
+STALLING = """
+import asyncio
+from duologue.cli.serving import Address, run_app
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while (message := await receive())["type"] != "lifespan.shutdown":
+            await send({"type": "lifespan.startup.complete"})
+        await send({"type": "lifespan.shutdown.complete"})
+    elif scope["type"] == "websocket":
+        await send({"type": "websocket.accept"})
+        while True:
+            await send({"type": "websocket.send", "bytes": bytes(65536)})
+    else:
+        await asyncio.Event().wait()
+
+raise SystemExit(run_app(app, Address(host="127.0.0.1", port=0), lambda port: print(port, flush=True)))
+"""
+
+
+def test_a_page_that_is_asleep_and_a_request_that_never_ends_do_not_spoil_the_stop() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", STALLING], env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        with (
+            socket.create_connection(("127.0.0.1", port)) as page,
+            socket.create_connection(("127.0.0.1", port)) as ask,
+        ):
+            page.sendall(
+                b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+                b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+            )
+            assert page.recv(12) == b"HTTP/1.1 101"
+            ask.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            process.send_signal(signal.SIGINT)
+            rest, errors = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert (process.returncode, rest, errors) == (0, "", "")

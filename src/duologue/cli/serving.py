@@ -26,6 +26,10 @@ UNSENT_BYTES = 16 * 1024
 client on a slow line would have to hear out before it hears that it was understood to interrupt."""
 
 
+STALLED_SECONDS = 2.0
+"""How long a peer that does not read keeps a stop waiting; what still runs as long again is cancelled."""
+
+
 class Address(Struct, frozen=True, kw_only=True):
     """Where to listen; with `certificate` and `key` (paths of PEM files) over TLS."""
 
@@ -100,6 +104,27 @@ class _Server(uvicorn.Server):
                 signal.signal(number, lambda number, _: loop.call_soon_threadsafe(self._stop, number))
         yield
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End what is left. A page that was put to sleep reads no goodbye: its connection is cut, and that is no error."""
+        loop = asyncio.get_running_loop()
+        timers = (
+            loop.call_later(STALLED_SECONDS, self._cut_connections),
+            loop.call_later(2 * STALLED_SECONDS, self._cancel_requests),
+        )
+        try:
+            await super().shutdown(sockets)
+        finally:
+            for timer in timers:
+                timer.cancel()
+
+    def _cut_connections(self) -> None:
+        for connection in tuple(self.server_state.connections):
+            connection.transport.abort()
+
+    def _cancel_requests(self) -> None:
+        for task in tuple(self.server_state.tasks):
+            task.cancel()
+
     def _stop(self, number: int) -> None:
         """SIGTERM drains; SIGINT, or a second signal of any kind, does not wait."""
         hurry = number == signal.SIGINT or bool(self._drains)
@@ -114,9 +139,14 @@ class _Server(uvicorn.Server):
 
 
 class _OneLine(logging.Filter):
-    """What keeps the app from starting is said in words: the traceback of an error of ours helps nobody."""
+    """What keeps the app from starting is said in words: the traceback of an error of ours helps nobody.
+
+    Nor does that of a request that a stop has cancelled.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError):
+            return False
         last = record.getMessage().strip().rpartition("\n")[2]
         if last.startswith("duologue.errors."):
             record.msg, record.args = last.partition(": ")[2], ()
@@ -145,7 +175,6 @@ def run_app(
         h11_max_incomplete_event_size=2 * HEADER_LINE_BYTES,
         lifespan="on",
         log_level="warning",
-        timeout_graceful_shutdown=3,
         ssl_certfile=address.certificate,
         ssl_keyfile=address.key,
     )
