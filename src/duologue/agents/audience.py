@@ -22,12 +22,14 @@ class Audience:
 
     def __init__(self, describe: Callable[[Exception], Any]) -> None:
         self._emitter = Emitter(describe)
+        self._handled = False
         self._loops: list[Backlog[AnySessionEvent]] = []
         self._early: deque[AnySessionEvent] | None = deque(maxlen=_EARLY)
         self.over = False
 
     def on(self, name: str, handler: Callable[[Any], Any] | None = None) -> Any:
         """Call `handler(event)` at every event of that name, `*` for all; without a handler a decorator."""
+        self._handled = True
         return self._emitter.on(_known(name), handler)
 
     def off(self, name: str, handler: Callable[[Any], Any] | None = None) -> None:
@@ -40,7 +42,7 @@ class Audience:
 
     def tell(self, event: AnySessionEvent) -> None:
         """Tell all who listen; nothing that they do comes back."""
-        if self._emitter.listened_to:
+        if self._handled:
             self._emitter.emit(event.type, event)
             self._emitter.emit("*", event)
         if self._early is not None and not isinstance(event, AudioData):

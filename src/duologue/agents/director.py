@@ -249,6 +249,9 @@ class Director:
                 return self.spoken.sound_ended(event)
             case ev.OutputAudioBufferStarted(response_id=response_id):
                 return self.spoken.call_sounds(response_id)
+            case ev.OutputAudioBufferStopped() | ev.OutputAudioBufferCleared():
+                self.spoken.sounding = False
+                return []
             case ev.ResponseContentPartAdded(response_id=response_id, item_id=item_id):
                 self.spoken.makes(response_id, item_id)
                 return []

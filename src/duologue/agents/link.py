@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from duologue.agents.goodbye import all_said, hang_up
 from duologue.agents.ports import Duplex
 from duologue.agents.settings import SessionSettings
 from duologue.audio.port import MediaPort
@@ -139,9 +140,16 @@ class Link:
         client.prices = settings.prices
         return client
 
+    async def hang_up(self, stage: Stage) -> None:
+        """End the call, when what is being said has been heard. Raises ConnectFailed where the provider has to end it and
+        does not."""
+        await all_said(stage.client, stage.director.spoken, None if self.sound_elsewhere else self._sink)
+        if self._joined:
+            await hang_up(stage.client, self._joined)
+
     def plug(self, stage: Stage) -> None:
         """Speak from and play to the ports, for as long as the stage stands."""
-        if self.is_call or (self._source is None and self._sink is None):
+        if self.sound_elsewhere or (self._source is None and self._sink is None):
             return
         voice = Voice(stage.client, Duplex(self._source, self._sink, lambda: self.muted))
         stage.give_voice(voice)

@@ -142,6 +142,12 @@ class RealtimeSession:
             await self._stage.close()
             await self._audience.finish()
 
+    async def hang_up(self) -> None:
+        """Ends the call, when what is being said has been heard."""
+        # The first line is also what a model reads of it as a tool: agent.tools.append(session.hang_up).
+        await self._link.hang_up(self._live)
+        await self.close()
+
     async def finished(self) -> None:
         """Wait until the session has ended, or its `input_port` has nothing more to say: the caller hung up."""
         await self._live.done.wait()

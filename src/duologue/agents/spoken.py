@@ -59,6 +59,8 @@ class Spoken:
         """The item that was spoken last."""
         self.sounded = False
         """Whether any sound was ever made: then the voice is fixed."""
+        self.sounding = False
+        """In a call: whether an answer is being played."""
         self._held = HeldAudio()
         self._begun: OrderedDict[str, None] = OrderedDict()
         self._made: OrderedDict[str, str] = OrderedDict()
@@ -69,9 +71,9 @@ class Spoken:
             return False
         return self._held.put(sound)
 
-    def goes_on(self, item_id: str) -> bool:
-        """Whether sound of this item was heard before."""
-        return item_id in self._begun
+    def more(self, event: ev.ResponseOutputAudioDelta) -> AudioData | None:
+        """Sound of an item that was heard before, which decides nothing; None for the first of an item."""
+        return heard(event) if event.item_id in self._begun else None
 
     def sound(self, event: ev.ResponseOutputAudioDelta) -> list[Effect]:
         """Sound to be heard."""
@@ -92,7 +94,7 @@ class Spoken:
 
     def call_sounds(self, response_id: str) -> list[Effect]:
         """In a call: an answer begins to play."""
-        self.sounded = True
+        self.sounded = self.sounding = True
         self.playing = self._made.get(response_id, "")
         return [Tell(AudioStart(response_id=response_id, item_id=self.playing))]
 

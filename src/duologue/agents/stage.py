@@ -25,7 +25,6 @@ from duologue.agents.events import (
     UsageUpdated,
 )
 from duologue.agents.history import HIDDEN, readable_one
-from duologue.agents.spoken import heard
 from duologue.agents.tools import RunContext
 from duologue.agents.tracer import Tracer
 from duologue.agents.tracker import SpeedOfSpeech
@@ -172,10 +171,10 @@ class Stage:
 
     def _server(self, event: ev.ServerEvent | UnknownEvent) -> None:
         if type(event) is ev.ResponseOutputAudioDelta:
-            if self.director.spoken.goes_on(event.item_id):
-                # Half of all events are more of the same sound, which decides nothing.
+            if (more := self.director.spoken.more(event)) is not None:
+                # Half of all events are more of the same sound.
                 if not self.over:
-                    self._session.audience.tell(heard(event))
+                    self._session.audience.tell(more)
                 return
             if self._voice is None:
                 self._pace.began(event.item_id, self.client.realtime.clock())
