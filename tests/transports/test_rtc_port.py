@@ -87,3 +87,15 @@ def test_who_waits_is_woken() -> None:
         assert await port.progress(1, 0) == (1, 0)
 
     asyncio.run(story())
+
+
+def test_live_sound_that_is_old_is_not_sent_any_more() -> None:
+    port = RtcPort()
+    for value in range(50):  # a second that a microphone gathered before the call
+        port.speak(bytes([value]) * 960)
+    assert port.take(960) == bytes([40]) * 960
+    port.speak(bytes([50]) * 960)
+    assert b"".join(iter(lambda: port.take(960), b""))[-960:] == bytes([50]) * 960
+    port.end()
+    port.speak(bytes(960))
+    assert port.take(960) == b""

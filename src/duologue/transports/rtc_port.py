@@ -20,6 +20,8 @@ UNREAD_BYTES = 5_000 * BYTES_PER_MS
 """Sound that waits for a reader; beyond it the oldest is dropped."""
 AHEAD_BYTES = 30_000 * BYTES_PER_MS
 """Sound that may wait to be sent before `room` has to be waited for."""
+STALE_BYTES = 200 * BYTES_PER_MS
+"""Live sound that waits for longer than this is too old to be sent."""
 UNSENT_BYTES = 10 * 60_000 * BYTES_PER_MS
 """Sound that may wait at most."""
 
@@ -63,6 +65,15 @@ class RtcPort:
             return False
         self._unsent += pcm
         return True
+
+    def speak(self, pcm: Buffer) -> None:
+        """Send live sound. Of more than 200 ms the oldest is dropped: sent late, it would make all that follows as late.
+
+        A microphone has such sound when it was open before the call was, or has the faster clock.
+        """
+        if not self._ended:
+            self._unsent += pcm
+            del self._unsent[: max(0, len(self._unsent) - STALE_BYTES)]
 
     def clear(self) -> list[Heard]:
         """Silence at once. Gives the tracks that were not heard whole."""

@@ -6,7 +6,7 @@ Needs the extra `webrtc`. The server learns by itself what was heard, and trunca
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -81,14 +81,14 @@ class WebRtcTransport:
     def plug(self, source: MediaPort | None, sink: MediaPort | None) -> None:
         """Carry the sound of `source` to the server, and the server's to `sink`, until the call ends."""
         if source is not None:
-            self._pumps.append(asyncio.create_task(_pump(source, self._peer.port), name="webrtc-microphone"))
+            self._pumps.append(asyncio.create_task(_carry(source, self._peer.port.speak), name="webrtc-microphone"))
         if sink is not None:
-            self._pumps.append(asyncio.create_task(_pump(self._peer.port, sink), name="webrtc-loudspeaker"))
+            self._pumps.append(asyncio.create_task(_carry(self._peer.port, sink.write), name="webrtc-loudspeaker"))
 
 
-async def _pump(source: MediaPort, sink: MediaPort) -> None:
+async def _carry(source: MediaPort, take: Callable[[bytes], object]) -> None:
     while sound := await source.read():
-        sink.write(sound)
+        take(sound)
 
 
 async def connect(
@@ -104,8 +104,8 @@ async def connect(
     """Call a Realtime endpoint: `https://host/v1/realtime/calls`, or `…/v1/realtime?model=…` as for a WebSocket.
 
     With an ephemeral key (`ek_`) the session is the one that the key was made for; `session`, or the address's model,
-    goes along with the offer. `input_port` is spoken from and `output_port` played to (PCM16, 24 kHz, mono); without
-    them the transport's own `port` is for both. Raises MissingExtra, ConfigError for a port of another format, and
+    goes along with the offer. `input_port` is spoken from and `output_port` played to (PCM16, 24 kHz, mono), both
+    live: sound that could not be sent within 200 ms is dropped. Without them the transport's own `port` is for both. Raises MissingExtra, ConfigError for a port of another format, and
     ConnectFailed with the HTTP status and body where the server refused. Cancelling it hangs up what was half open. Of
     `ice_servers` one STUN and one TURN server are used.
     """
