@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from duologue.agents.goodbye import all_said, hang_up
+from duologue.agents.goodbye import all_said
 from duologue.agents.ports import Duplex
 from duologue.agents.settings import SessionSettings
 from duologue.audio.port import MediaPort
@@ -145,6 +145,8 @@ class Link:
         does not."""
         await all_said(stage.client, stage.director.spoken, None if self.sound_elsewhere else self._sink)
         if self._joined:
+            from duologue.agents.answering import hang_up
+
             await hang_up(stage.client, self._joined)
 
     def plug(self, stage: Stage) -> None:

@@ -130,6 +130,18 @@ class RealtimeSession:
         self._link.plug(stage)
         stage.begin()
 
+    async def answer_webrtc_offer(
+        self, offer: str, *, api_key: ApiKey | None = None, model: str | None = None, url: str | None = None
+    ) -> str:
+        """Begin a call for a browser that has sent its SDP offer, join it from here, and return the SDP answer for the
+        browser: its sound goes to the provider, tools and guardrails run here. Raises ConnectFailed, ConfigError."""
+        from duologue.agents.answering import hand_on  # HTTP is for those who need it: a page has none
+
+        client = self._link.client(url, api_key, model or self.model, "")
+        answer, call_id = await hand_on(client, offer, await self.get_initial_session_config())
+        await self.connect(api_key=api_key, model=model, url=url, call_id=call_id)
+        return answer
+
     async def _retell(self, client: RealtimeClient, past: Sequence[HistoryItem]) -> None:
         fresh = [msgspec.structs.replace(item, item_id="") for item in past]
         for step in edits([], fresh, random_id):
