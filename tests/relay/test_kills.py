@@ -7,6 +7,7 @@ import gc
 import json
 import logging
 import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -162,6 +163,29 @@ def test_a_caller_that_leaves_while_connecting_takes_the_upstreams_connection_al
             async with asyncio.timeout(2):
                 while relay.calls or not connection.connection_lost_waiter.done():  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
+            upstream.open.set()
+
+    asyncio.run(story())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of peers that are not read from")
+@pytest.mark.parametrize("abruptly", [True, False])
+def test_a_caller_that_leaves_while_it_is_not_read_from_takes_all_along(tmp_path: Path, abruptly: bool) -> None:
+    async def story() -> None:
+        upstream = Upstream()
+        async with relaying(tmp_path, upstream, GENEROUS, process_request=upstream.handshake) as (host, relay):
+            async with nothing_left(relay, upstream):
+                ws = await connect(f"ws://{host}/", compression=None, ping_interval=None)
+                await upstream.asked.wait()
+                while not all(call._early_full for call in relay._calls):
+                    await ws.send(APPEND)
+                if abruptly:
+                    ws.transport.abort()
+                else:
+                    ws.transport.close()
+                async with asyncio.timeout(3):
+                    while relay.calls:  # noqa: ASYNC110
+                        await asyncio.sleep(0.01)
             upstream.open.set()
 
     asyncio.run(story())

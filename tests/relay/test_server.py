@@ -21,8 +21,9 @@ from websockets.http11 import Request, Response
 from duologue.inspector.trace import Trace, read
 from duologue.relay.commands import Caller
 from duologue.relay.server import Relay
-from duologue.relay.settings import Callers, Limits, Rules, Settings, StaticToken
+from duologue.relay.settings import Callers, Limits, Recordings, Rules, Settings, StaticToken
 from duologue.relay.setup import prepare
+from duologue.relay.spend import Spending
 
 APPEND = '{"type":"input_audio_buffer.append","audio":"%s"}' % ("AAAA" * 2500)
 DELTA = (
@@ -240,7 +241,9 @@ def test_a_recording_is_what_the_caller_said_and_saw_and_is_closed_with_the_call
             await ws.send(DELTA)
 
     async def story() -> None:
-        settings = Settings(session={"instructions": "secret of the house"})
+        settings = Settings(
+            session={"instructions": "secret of the house"}, recording=Recordings(drop=("$.session.id",))
+        )
         async with relaying(tmp_path, upstream, settings, recorder=record) as (host, relay):
             async with connect(f"ws://{host}/") as ws:
                 await ws.send(APPEND)
@@ -256,6 +259,7 @@ def test_a_recording_is_what_the_caller_said_and_saw_and_is_closed_with_the_call
     assert ("server", "session.created") in told
     assert ("server", "response.output_audio.delta") in told
     assert b"secret of the house" not in trace.path.read_bytes()
+    assert b"sess_1" not in trace.path.read_bytes()
 
 
 def test_a_recording_that_fails_ends_no_call(tmp_path: Path) -> None:
@@ -298,3 +302,102 @@ def test_new_settings_are_for_new_calls(tmp_path: Path) -> None:
             assert json.loads(await old.recv())["error"]["code"] == "invalid_json"
 
     asyncio.run(story())
+
+
+async def refused(host: str) -> str:
+    """Why a call is not taken."""
+    async with connect(f"ws://{host}/") as ws:
+        error = json.loads(await ws.recv())["error"]
+        await ws.wait_closed()
+        assert ws.close_code == 1013
+    return str(error["code"])
+
+
+def test_processes_of_one_ledger_count_calls_together(tmp_path: Path) -> None:
+    async def story() -> None:
+        settings = Settings(limits=Limits(sessions_per_user=1))
+        async with (
+            relaying(tmp_path, nobody, settings) as (one, relay),
+            relaying(tmp_path, nobody, settings) as (two, _),
+        ):
+            async with connect(f"ws://{one}/") as ws:
+                await ws.recv()
+                assert await refused(two) == "session_limit_reached"
+                assert await refused(one) == "session_limit_reached"
+            await until_empty(relay)
+            async with connect(f"ws://{two}/") as ws:
+                assert json.loads(await ws.recv())["type"] == "session.created"
+
+    asyncio.run(story())
+
+
+def test_a_ledger_that_fails_leaves_the_limits_of_the_process(tmp_path: Path) -> None:
+    async def story() -> None:
+        settings = Settings(limits=Limits(sessions_per_user=1))
+        async with relaying(tmp_path, nobody, settings) as (host, relay):
+            await relay.ledger.run(lambda base: base.execute("DROP TABLE seats"))
+            async with connect(f"ws://{host}/") as ws:
+                assert json.loads(await ws.recv())["type"] == "session.created"
+                assert await refused(host) == "session_limit_reached"
+            await relay.ledger.run(lambda base: base.execute("CREATE TABLE seats (seat, relay, user)"))
+
+    asyncio.run(story())
+
+
+RESPONSE = '{"type":"response.%s","event_id":"e","response":{"id":"resp_1","object":"realtime.response",%s}}'
+USAGE = '{"total_tokens":500,"input_tokens":100,"output_tokens":400}'
+DONE = RESPONSE % ("done", f'"status":"cancelled","output":[],"usage":{USAGE}')
+
+
+@pytest.mark.parametrize("bill", [DONE, None])
+def test_hanging_up_in_the_middle_of_a_response_is_no_way_to_talk_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bill: str | None
+) -> None:
+    if bill is None:
+        monkeypatch.setattr("duologue.relay.call.BILL_SECONDS", 0.1)
+    heard: list[str] = []
+
+    async def upstream(ws: ServerConnection) -> None:
+        await ws.send(CREATED)
+        async for frame in ws:
+            heard.append(json.loads(frame)["type"])
+            if heard[-1] == "response.create":
+                await ws.send(RESPONSE % ("created", '"status":"in_progress","output":[]'))
+                await ws.send(DELTA)
+            elif bill is not None:
+                await ws.send(bill)
+
+    async def story() -> Spending:
+        settings = Settings(limits=Limits(tokens_per_user_day=10_000))
+        async with relaying(tmp_path, upstream, settings) as (host, relay):
+            async with connect(f"ws://{host}/") as ws:
+                await ws.send('{"type":"response.create"}')
+                while await ws.recv() != DELTA:
+                    pass
+            async with asyncio.timeout(2):
+                await until_empty(relay)
+            return await relay.ledger.today("loopback")
+
+    assert asyncio.run(story()).tokens == (500 if bill else 0)
+    assert heard == ["response.create", "response.cancel"]
+
+
+def test_without_a_budget_nobody_waits_for_the_bill(tmp_path: Path) -> None:
+    heard: list[str] = []
+
+    async def upstream(ws: ServerConnection) -> None:
+        await ws.send(CREATED)
+        async for frame in ws:
+            heard.append(json.loads(frame)["type"])
+            await ws.send(RESPONSE % ("created", '"status":"in_progress","output":[]'))
+
+    async def story() -> None:
+        async with relaying(tmp_path, upstream) as (host, relay):
+            async with connect(f"ws://{host}/") as ws:
+                await ws.recv()
+                await ws.send('{"type":"response.create"}')
+                await ws.recv()
+            await until_empty(relay)
+
+    asyncio.run(story())
+    assert heard == ["response.create"]

@@ -6,22 +6,23 @@ import argparse
 import asyncio
 import gc
 import logging
-import re
 import signal
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
 from duologue.access.origins import is_loopback
 from duologue.cli.serving import Address, run_app
+from duologue.console.upstream import environment
 from duologue.errors import ConfigError, DuologueError
 from duologue.inspector.trace import Trace
 from duologue.relay.app import app_around
 from duologue.relay.commands import Caller
-from duologue.relay.server import Recorder, Relay, call_log
-from duologue.relay.settings import Settings, load
+from duologue.relay.server import Relay, call_log
+from duologue.relay.settings import Settings, load, located
 from duologue.relay.setup import Setup, prepare
 from duologue.relay.sockets import upgrader
 
@@ -53,7 +54,17 @@ def run(options: argparse.Namespace) -> int:
         )
     _log_calls()
     _take_files()
-    relay = Relay(setup, recorder=_recorder(options.record) if options.record else None)
+    if setup.upstream_key is None and not is_loopback(urlsplit(setup.settings.upstream.url).hostname or ""):
+        print(
+            f"duologue relay: {setup.settings.upstream.key_env} is not set: {setup.settings.upstream.url} gets no key",
+            file=sys.stderr, flush=True,
+        )  # fmt: skip
+
+    def record(call_id: str, caller: Caller) -> Trace | None:
+        folder = options.record or relay.setup.recordings
+        return None if folder is None else _trace(folder, call_id, caller)
+
+    relay = Relay(setup, recorder=record)
 
     def ready(port: int) -> None:
         host = f"[{listen.host}]" if ":" in listen.host else listen.host
@@ -75,14 +86,19 @@ def run(options: argparse.Namespace) -> int:
 
 def _setup(options: argparse.Namespace) -> Setup:
     path: Path = options.config or Path("relay.toml")
-    settings = load(path) if options.config or path.exists() else Settings()
+    try:
+        return _prepared(options, load(path) if options.config or path.exists() else Settings(), path.parent)
+    except ConfigError as problem:
+        raise located(problem, path) from None
+
+
+def _prepared(options: argparse.Namespace, settings: Settings, folder: Path) -> Setup:
     changes = {"url": options.upstream, "model": options.model}
     upstream = replace(settings.upstream, **{key: value for key, value in changes.items() if value is not None})
     changes = {"host": options.host, "port": options.port}
     listen = replace(settings.listen, **{key: value for key, value in changes.items() if value is not None})
-    if not re.match(r"wss?://", upstream.url):
-        raise ConfigError(f"--upstream {upstream.url} is no address: it begins with wss:// or ws://")
-    return prepare(replace(settings, upstream=upstream, listen=listen), folder=path.parent)
+    known = replace(settings, upstream=upstream, listen=listen)
+    return prepare(known, env=environment(Path.cwd()), folder=folder)
 
 
 def _guarded(settings: Settings) -> bool:
@@ -100,16 +116,13 @@ def _reload(relay: Relay, options: argparse.Namespace) -> None:
         print("duologue relay: new calls begin with the new settings", file=sys.stderr, flush=True)
 
 
-def _recorder(folder: Path) -> Recorder:
-    def record(call_id: str, caller: Caller) -> Trace | None:
-        about = {"call": call_id, "user": caller.user}
-        try:
-            return Trace(folder / f"{call_id}.jsonl", about, started_unix_ms=time.time_ns() // 1_000_000)
-        except OSError as problem:
-            _log.error("call %s is not recorded: %s", call_id, problem)
-            return None
-
-    return record
+def _trace(folder: Path, call_id: str, caller: Caller) -> Trace | None:
+    about = {"call": call_id, "user": caller.user}
+    try:
+        return Trace(folder / f"{call_id}.jsonl", about, started_unix_ms=time.time_ns() // 1_000_000)
+    except OSError as problem:
+        _log.error("call %s is not recorded: %s", call_id, problem)
+        return None
 
 
 def _take_files() -> None:

@@ -40,6 +40,11 @@ class AsgiLine:
             self._full = True
             self.ear.full()
 
+    @property
+    def gone(self) -> bool:
+        """As in `Line`: ASGI tells of nothing but what is received."""
+        return False
+
     def pause(self) -> None:
         """As in `Line`."""
         self.may_read.clear()

@@ -22,6 +22,8 @@ class Budget:
         self._allowance = allowance
         self._prices = prices
         self._unpriced = False
+        self._asked = False
+        self._open: set[str] = set()
 
     def response(self, usage: Any, model: str) -> Spent | None:
         """`usage` of a `response.done`, as it stands on the wire."""
@@ -38,6 +40,26 @@ class Budget:
             return None
         tokens = 0 if isinstance(read, DurationUsage) else max(read.total_tokens, 0)
         return self._add(Spent(read, transcription_cost(read, model, self._prices)), tokens, must_price=False)
+
+    def asked(self) -> None:
+        """The caller has asked for a response."""
+        self._asked = True
+
+    def follow(self, event: dict[str, Any]) -> None:
+        """Take note of an event of the upstream: which responses run."""
+        kind, response = event.get("type"), event.get("response")
+        if kind not in ("response.created", "response.done", "error"):
+            return
+        self._asked = False
+        response_id = response.get("id") if isinstance(response, dict) else None
+        if isinstance(response_id, str):
+            (self._open.add if kind == "response.created" else self._open.discard)(response_id)
+
+    @property
+    def owes(self) -> bool:
+        """True while a response runs whose cost counts against the user's day and is not known yet."""
+        counts = self._allowance.tokens is not None or self._allowance.usd is not None
+        return counts and (self._asked or bool(self._open))
 
     def allow(self, allowance: Allowance) -> None:
         """What the user has left has been counted anew."""

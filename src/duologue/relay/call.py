@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from typing import Protocol, assert_never
@@ -16,7 +15,7 @@ from msgspec import Struct
 
 from duologue.access.redaction import redacted
 from duologue.clock import monotonic_ms
-from duologue.dialogue.tools import arguments_for, error_text, output_text
+from duologue.dialogue.tools import error_text
 from duologue.errors import ConnectFailed, ProtocolError
 from duologue.ids import random_id
 from duologue.protocol.codec import encode
@@ -27,26 +26,25 @@ from duologue.relay.dialects import Ga
 from duologue.relay.ears import CallerEar, UpstreamEar
 from duologue.relay.lines import VANISHED, Ear, Line
 from duologue.relay.policy import Judge
-from duologue.relay.setup import ServerTool, Setup
+from duologue.relay.redact import Recording
+from duologue.relay.setup import Setup
 from duologue.relay.spend import Spending
-from duologue.transports.tap import Sink
+from duologue.relay.tools import run_tool
 
 EARLY_BYTES = 256 * 1024
 """What a caller may send before the upstream is open; then it is not read from any more."""
+LOOK_SECONDS = 0.5
+"""How often the system is asked whether a caller that is not read from is still there."""
+BILL_SECONDS = 3.0
+"""How long an upstream may take to say what a response cost that was cut short."""
 SLOW_SECONDS = 20.0
 """How long a side may read nothing while the other one is made to wait."""
+CANCEL = b'{"type":"response.cancel"}'
 NORMAL, GOING_AWAY, FAULT, TRY_LATER = 1000, 1001, 1011, 1013
 SLOW = 1008
 REFUSED_KEY = 3000
 REFUSED = 4000
 _log = logging.getLogger(__name__)
-
-
-class Recording(Sink, Protocol):
-    """Where a call is recorded."""
-
-    def close(self) -> None:
-        """Nothing more comes."""
 
 
 class Terms(Struct, frozen=True, kw_only=True):
@@ -58,6 +56,8 @@ class Terms(Struct, frozen=True, kw_only=True):
     to_upstream: Ga
     address: str
     first: bytes | None = None
+    seat: str | None = None
+    """The seat that was taken for this call before it began; None where it takes its own."""
     sink: Recording | None = None
     judge: type[Judge] = Judge
 
@@ -85,6 +85,9 @@ class Desk(Protocol):
     @property
     def tools(self) -> Executor:
         """Where tools run that do not await."""
+
+    async def enter(self, call: Call) -> None:
+        """Take a seat, which `over` gives back. Raises ProtocolError where there is none."""
 
     async def allowance(self, setup: Setup, user: str) -> Allowance:
         """What the user may still spend today."""
@@ -115,11 +118,13 @@ class Call:
         self._end: CloseCall | None = None
         self._early: list[bytes] = []
         self._early_bytes = 0
+        self._early_full = False
         self._before: list[bytes] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake: asyncio.TimerHandle | None = None
         self._wake_ms = 0
         self._slow: dict[Party, asyncio.TimerHandle] = {}
+        self._bill: asyncio.TimerHandle | None = None
         self._over = False
 
     @property
@@ -171,6 +176,7 @@ class Call:
         """A frame of the upstream that did not pass as it was."""
         judge = self.judge
         if self._end is not None or judge is None:
+            self._settle_bill(frame)
             return
         self.from_upstream += 1
         now_ms = monotonic_ms()
@@ -229,8 +235,27 @@ class Call:
             self.caller.close(code, reason)
         if self.upstream is not None:
             passed_on = by == "caller" and code not in (VANISHED, SLOW)
-            self.upstream.close(code if passed_on else NORMAL, reason if passed_on else "")
+            goodbye = (code, reason) if passed_on else (NORMAL, "")
+            if by == "upstream" or self.judge is None or not self.judge.owes:
+                self.upstream.close(*goodbye)
+            else:
+                self._ask_for_bill(self.upstream, goodbye)
         self._settle()
+
+    def _ask_for_bill(self, upstream: Line, goodbye: tuple[int, str]) -> None:
+        """Hanging up in the middle of a response must not be a way to talk for nothing: hear first what it cost."""
+        upstream.resume()
+        upstream.send(self.terms.to_upstream.to_upstream(CANCEL))
+        self._bill = asyncio.get_running_loop().call_later(BILL_SECONDS, upstream.close, *goodbye)
+
+    def _settle_bill(self, frame: bytes) -> None:
+        if self._bill is None or self.judge is None or self.upstream is None:
+            return
+        for each in self.terms.to_upstream.from_upstream(frame):
+            self._do(self.judge.settle(each))
+        if not self.judge.owes:
+            self._bill.cancel()
+            self.upstream.close(NORMAL)
 
     def caller_gone(self, code: int, reason: str) -> None:
         """The caller's line has ended."""
@@ -243,6 +268,8 @@ class Call:
     def upstream_gone(self, code: int, reason: str) -> None:
         """The upstream's line has ended."""
         self.upstream = None
+        if self._bill is not None:
+            self._bill.cancel()
         if code == VANISHED:
             self.end(FAULT, "the upstream is gone", "upstream", "vanished")
         self.end(code, reason, "upstream")
@@ -255,6 +282,12 @@ class Call:
 
     async def _open(self) -> None:
         setup, caller = self.terms.setup, self.terms.caller
+        try:
+            await self._desk.enter(self)
+        except ProtocolError as problem:
+            self.refuse(problem)
+            self.end(TRY_LATER, f"{problem.type}.{problem.code}", "relay")
+            return
         try:
             allowance = await self._desk.allowance(setup, caller.user)
             self.judge = self.terms.judge(setup.policy, caller, allowance, random_id)
@@ -291,8 +324,18 @@ class Call:
         """The upstream is not open yet."""
         self._early.append(frame)
         self._early_bytes += len(frame)
-        if self._early_bytes > EARLY_BYTES and self.caller is not None:
+        if self._early_bytes > EARLY_BYTES and self.caller is not None and not self._early_full:
+            self._early_full = True
             self.caller.pause()
+            self._own(self._look_after_paused(), "paused")
+
+    async def _look_after_paused(self) -> None:
+        """Who is not read from cannot be heard leaving."""
+        while self.upstream is None and self.caller is not None:
+            if self.caller.gone:
+                self.end(GOING_AWAY, "the caller is gone", "caller", "vanished")
+                return
+            await asyncio.sleep(LOOK_SECONDS)
 
     def _do(self, commands: Sequence[Command]) -> None:
         for command in commands:
@@ -390,23 +433,3 @@ class Call:
             code=end.code, reason=redacted(end.reason), by=end.who, detail=redacted(end.detail),
         )  # fmt: skip
         self._desk.over(self, report)
-
-
-async def run_tool(tool: ServerTool, arguments: str, threads: Executor) -> str:
-    """The tool's answer, or what went wrong in words for the model. Functions that do not await run in a thread."""
-    function = tool.function
-    try:
-        given: Mapping[str, object] = arguments_for(function, tool.definition, arguments)
-        if inspect.iscoroutinefunction(function):
-            async with asyncio.timeout(tool.timeout_s):
-                result = await function(**given)
-        else:
-            running = asyncio.get_running_loop().run_in_executor(threads, lambda: function(**given))
-            async with asyncio.timeout(tool.timeout_s):
-                result = await running
-        return output_text(result)
-    except TimeoutError:
-        return error_text(f"the tool took longer than {tool.timeout_s:g} s")
-    except Exception as problem:
-        _log.warning("tool %s failed: %s", tool.definition.name, redacted(repr(problem)))
-        return error_text(f"the tool failed: {problem}")

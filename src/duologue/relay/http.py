@@ -40,7 +40,7 @@ def status_routes(relay: Relay) -> list[Route]:
     async def ready(_: Request) -> Response:
         if relay.draining:
             return _http(ProtocolError("The relay is shutting down.", type="server_error", code="draining"), 503)
-        if relay.calls >= relay.setup.settings.limits.sessions:
+        if max(relay.calls, relay.seats.taken) >= relay.setup.settings.limits.sessions:
             return _http(ProtocolError("The relay is full.", type="server_error", code="full"), 503)
         return JSONResponse({"status": "ready", "calls": relay.calls})
 

@@ -16,6 +16,10 @@ REASON_BYTES = 123
 class Line(Protocol):
     """One open connection. After `close`, or once it has ended, everything else does nothing."""
 
+    @property
+    def gone(self) -> bool:
+        """True where the system knows that the peer has left, even if nothing is taken in."""
+
     def send(self, frame: bytes) -> None:
         """Send a text frame. Never waits; an ear that is told `full` should see to it that less is sent."""
 

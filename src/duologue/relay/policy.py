@@ -222,8 +222,10 @@ class Judge:
             judged = encode(self._inbound.judged(event))
         except ProtocolError as problem:
             return self._refused(problem, event_id or problem.event_id, now_ms)
-        if isinstance(event, ResponseCreate) and self._runs.holds(judged):
-            return []
+        if isinstance(event, ResponseCreate):
+            self._budget.asked()
+            if self._runs.holds(judged):
+                return []
         return [ToUpstream(judged)]
 
     def from_upstream(self, frame: bytes, now_ms: int) -> Sequence[Command]:
@@ -234,6 +236,7 @@ class Judge:
         event = _decoded(frame)
         if event is None:
             return []
+        self._budget.follow(event)
         commands: list[Command] = []
         kind = event["type"]
         if kind in ("session.created", "session.updated"):
@@ -257,6 +260,23 @@ class Judge:
             return []
         self._last_ms = now_ms
         return [*_sent(self._runs.answered(call_id, output)), *self._released()]
+
+    @property
+    def owes(self) -> bool:
+        """True while the upstream has not said what a response costs that counts against the user's day."""
+        return self._budget.owes
+
+    def settle(self, frame: bytes) -> Sequence[Command]:
+        """The call is over, but for what it `owes`: read the bill in what the upstream still says, and nothing else."""
+        event = _decoded(frame)
+        if event is None:
+            return []
+        self._budget.follow(event)
+        response = event.get("response")
+        if event["type"] != "response.done" or not isinstance(response, dict):
+            return []
+        spent = self._budget.response(response.get("usage"), self._heard.model)
+        return [] if spent is None else [spent]
 
     def allow(self, allowance: Allowance, now_ms: int) -> Sequence[Command]:
         """The user's allowance has been counted anew, as after another call of theirs. This call's part is in it."""

@@ -7,6 +7,7 @@ length of the call, what it costs, its tools, and that the locked settings stay 
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 from email.message import Message
 from typing import Any
@@ -20,6 +21,7 @@ from starlette.routing import Route
 
 from duologue.access.redaction import redacted
 from duologue.errors import ProtocolError
+from duologue.ids import random_id
 from duologue.relay.call import Call, Terms
 from duologue.relay.commands import Caller
 from duologue.relay.dialects import Ga
@@ -31,6 +33,7 @@ from duologue.relay.setup import Setup
 from duologue.relay.supervise import Supervisor
 
 OFFER_SECONDS = 20.0
+_log = logging.getLogger(__name__)
 
 
 def call_routes(relay: Relay) -> list[Route]:
@@ -40,15 +43,22 @@ def call_routes(relay: Relay) -> list[Route]:
         if relay.draining:
             raise ProtocolError("The relay is shutting down.", type="server_error", code="relay_shutting_down")
         setup = relay.setup
-        relay.check_room(setup, caller)
         offer = sdp_of(request.headers.get("content-type", ""), await read_body(request))
-        session = {"model": setup.settings.upstream.model, **opening_session(setup.policy, caller)}
-        answer = await _make(setup, offer, session)
-        call_id = urlsplit(answer.headers.get("location", "")).path.rpartition("/")[2]
-        if not call_id:
-            raise ProtocolError("The upstream named no call.", type="server_error", code="upstream_refused")
+        # taken before the upstream is asked: offers that come at once are to find each other's
+        seat = random_id("seat")
+        guard: Guard | None = None
+        try:
+            await relay.take_seat(setup, caller, seat)
+            answer = await _make(setup, offer, _session(setup, caller))
+            call_id = urlsplit(answer.headers.get("location", "")).path.rpartition("/")[2]
+            if not call_id:
+                raise ProtocolError("The upstream named no call.", type="server_error", code="upstream_refused")
+            guard = supervise(relay, setup, caller, call_id, seat)
+        finally:
+            if guard is None:
+                relay.leave_seat(seat)
         # before the caller has the answer, and with it a way to say anything
-        if not await supervise(relay, setup, caller, call_id).joined:
+        if not await guard.joined:
             raise ProtocolError("The call cannot be supervised.", type="server_error", code="upstream_refused")
         headers = {"Location": f"/v1/realtime/calls/{call_id}"}
         return Response(answer.content, 201, headers, media_type="application/sdp")
@@ -75,6 +85,14 @@ def sdp_of(content_type: str, body: bytes) -> str:
     return offer
 
 
+def _session(setup: Setup, caller: Caller) -> dict[str, Any]:
+    try:
+        return {"model": setup.settings.upstream.model, **opening_session(setup.policy, caller)}
+    except ValueError as problem:
+        _log.error("a call could not begin: %s", redacted(str(problem)))
+        raise ProtocolError("The call could not begin.", type="server_error", code="server_error") from None
+
+
 async def _make(setup: Setup, offer: str, session: dict[str, Any]) -> httpx.Response:
     form = {
         "sdp": (None, offer.encode(), "application/sdp"),
@@ -99,13 +117,22 @@ def _address(setup: Setup, rest: str) -> str:
     return parts._replace(scheme=scheme, path=f"{parts.path.rstrip('/')}/{rest}", query="").geturl()
 
 
-def supervise(relay: Relay, setup: Setup, caller: Caller, call_id: str) -> Guard:
+class Watched(Call):
+    """A call of which only the upstream's side passes here: that is what is recorded."""
+
+    def judge_upstream(self, frame: bytes) -> None:
+        """As in `Call`."""
+        self.record(False, frame)
+        super().judge_upstream(frame)
+
+
+def supervise(relay: Relay, setup: Setup, caller: Caller, call_id: str, seat: str) -> Guard:
     """Attach to a call that runs at the upstream, until it ends or has to end."""
     terms = Terms(
         setup=setup, caller=caller, to_caller=Ga(), to_upstream=Ga(), address=setup.address(call_id=call_id),
-        first=first_event(caller), judge=Supervisor,
+        first=first_event(caller), seat=seat, judge=Supervisor,
     )  # fmt: skip
-    call = Call(terms, relay)
+    call = Watched(terms, relay)
     guard = Guard(relay, setup, call_id)
     relay.took(call)
     guard.ear = call.meet_caller(guard)
@@ -122,6 +149,11 @@ class Guard:
         self._relay = relay
         self._setup = setup
         self._call_id = call_id
+
+    @property
+    def gone(self) -> bool:
+        """The upstream says when the caller leaves."""
+        return False
 
     def send(self, frame: bytes) -> None:
         """What would go to the caller, who has it from the upstream already."""

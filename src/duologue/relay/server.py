@@ -19,12 +19,14 @@ from duologue.errors import ConfigError, ProtocolError
 from duologue.ids import random_id
 from duologue.protocol.codec import encode
 from duologue.protocol.server_events import Error, ErrorDetails
-from duologue.relay.call import TRY_LATER, Call, Recording, Report, Terms
+from duologue.relay.call import TRY_LATER, Call, Report, Terms
 from duologue.relay.callers import Knock, identify
 from duologue.relay.commands import Allowance, Caller
 from duologue.relay.dialects import Beta, Ga, speaks_beta
 from duologue.relay.lines import Ear, Line, Refusal, Request, Welcome
 from duologue.relay.metrics import Metrics
+from duologue.relay.redact import Recording, Redacted, Redaction
+from duologue.relay.seats import Seats, check_room
 from duologue.relay.setup import Setup
 from duologue.relay.sockets import Socket, connect
 from duologue.relay.spend import Ledger, Spending
@@ -59,6 +61,7 @@ class Relay:
         self.draining = False
         self.tools = ThreadPoolExecutor(TOOL_THREADS, thread_name_prefix="relay-tool")
         self.ledger = Ledger(setup.ledger)
+        self.seats = Seats(self.ledger, random_id("relay"))
         self._recorder = recorder
         self._calls: set[Call] = set()
         self._sockets: set[Socket] = set()
@@ -107,7 +110,7 @@ class Relay:
             for task in tuple(self._chores):
                 task.cancel()
             self.tools.shutdown(wait=False, cancel_futures=True)
-            self.ledger.close()
+            self.seats.close()
 
     async def drain(self, grace_s: float) -> None:
         """Take no more calls; those that run have so long, then they are closed with 1001."""
@@ -146,7 +149,7 @@ class Relay:
                 return refusal(error, 403)
             return Welcome(subprotocol=subprotocol, meet=farewell(error, NO_KEY))
         try:
-            self.check_room(setup, caller)
+            check_room(setup.settings.limits, self.calls, self._users[caller.user])
             terms = self._terms(setup, caller, dict(parse_qsl(request.query)), beta)
         except ProtocolError as error:
             self.metrics.refused(error.code or error.type)
@@ -154,14 +157,18 @@ class Relay:
             return Welcome(subprotocol=subprotocol, meet=farewell(error, code))
         return Welcome(subprotocol=subprotocol, meet=lambda line: self._begin(terms, line))
 
-    def check_room(self, setup: Setup, caller: Caller) -> None:
-        """Raises ProtocolError where one more call would be too many."""
-        limits = setup.settings.limits
-        if len(self._calls) >= limits.sessions:
-            raise ProtocolError("The relay is full.", type="server_error", code="session_limit_reached")
-        if self._users[caller.user] >= limits.sessions_per_user:
-            message = f"No more than {limits.sessions_per_user} calls at a time are open to one user."
-            raise ProtocolError(message, type="server_error", code="session_limit_reached")
+    async def take_seat(self, setup: Setup, caller: Caller, seat: str) -> None:
+        """Raises ProtocolError where one more call would be too many, in all processes together."""
+        try:
+            await self.seats.take(seat, caller.user, setup.settings.limits)
+        except sqlite3.Error as problem:
+            # what this process knows of itself is held all the same
+            _log.error("the ledger cannot be used: %s", problem)
+            check_room(setup.settings.limits, self.calls - 1, self._users[caller.user] - 1)
+
+    def leave_seat(self, seat: str) -> None:
+        """The call that had it is over."""
+        self.chore(self.seats.leave(seat), f"leave {seat}")
 
     def _terms(self, setup: Setup, caller: Caller, query: dict[str, str], beta: bool) -> Terms:
         settings = setup.settings
@@ -184,13 +191,16 @@ class Relay:
 
     def _begin(self, terms: Terms, line: Line) -> Ear:
         call = Call(terms, self)
-        if self._recorder is not None:
-            call.terms = msgspec.structs.replace(terms, sink=self._recorder(call.call_id, terms.caller))
         self.took(call)
         return self._watched(line, call.meet_caller(line))
 
     def took(self, call: Call) -> None:
-        """A call has begun."""
+        """A call has begun: from now on it counts, and is recorded where calls are."""
+        terms, setup = call.terms, call.terms.setup
+        sink = self._recorder(call.call_id, terms.caller) if self._recorder else None
+        if sink is not None:
+            redaction = Redaction(setup.settings.recording, setup.settings.policy.locked, setup.policy.secrets)
+            call.terms = msgspec.structs.replace(terms, sink=Redacted(sink, redaction))
         self._calls.add(call)
         self._users[call.terms.caller.user] += 1
         self._empty.clear()
@@ -207,6 +217,11 @@ class Relay:
             self._sockets.add(line)
             line.on_over = self._sockets.discard
         return ear
+
+    async def enter(self, call: Call) -> None:
+        """As in `Desk`."""
+        if call.terms.seat is None:
+            await self.take_seat(call.terms.setup, call.terms.caller, call.call_id)
 
     async def allowance(self, setup: Setup, user: str) -> Allowance:
         """As in `Desk`."""
@@ -242,6 +257,7 @@ class Relay:
             del self._users[report.user]
         if not self._calls:
             self._empty.set()
+        self.leave_seat(call.terms.seat or call.call_id)
         self.metrics.over(report)
         call_log.info("%s", msgspec.json.encode(report).decode())
 
@@ -256,6 +272,7 @@ class Relay:
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
             try:
+                await self.seats.alive()
                 await self.ledger.flush()
                 for call in tuple(self._calls):
                     # another process may have spent on the user's account as well

@@ -167,6 +167,24 @@ class Ledger(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     path: str = "relay.sqlite3"
 
 
+CONTENTS = ("audio", "images", "text", "instructions", "tools", "arguments", "outputs")
+
+
+class Recordings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is recorded of calls, as their callers see them. Keys, locked instructions and locked tools never are.
+
+    `hide` and `drop` name kinds of content (`CONTENTS`), or fields by their path from the event's root: `$.item.id`; lists
+    are entered, `*` is any name.
+    """
+
+    folder: str | None = None
+    """Where each call gets a session file; None: nothing is recorded."""
+    hide: tuple[str, ...] = ()
+    """Replaced by nothing of the same type, sound by silence of the same length."""
+    drop: tuple[str, ...] = ()
+    """Fields left out; of kinds of content, whole events that carry nothing else, and the rest hidden."""
+
+
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole of `relay.toml`."""
 
@@ -181,6 +199,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     hooks: HookSources = HookSources()
     limits: Limits = Limits()
     ledger: Ledger = Ledger()
+    recording: Recordings = Recordings()
 
 
 def load(path: Path) -> Settings:
@@ -220,6 +239,25 @@ def parse(text: str, name: str = "relay.toml") -> Settings:
         dotted = ".".join(path)
         raise ConfigError(f"{name}:{_line_of(text, path)}: {dotted}: {what}{_meant(what)}") from None
     return settings
+
+
+def check(settings: Settings) -> None:
+    """For settings that come from elsewhere than a file. Raises ConfigError."""
+    try:
+        _check_values(settings)
+    except _Mistake as mistake:
+        raise ConfigError(f"{'.'.join(mistake.path)}: {mistake.words}") from None
+
+
+def located(problem: ConfigError, path: Path) -> ConfigError:
+    """A problem that names a setting, with the line of the file where that stands."""
+    words = str(problem)
+    named = re.match(rf"((?:{'|'.join(Settings.__struct_fields__)})(?:\.[a-z_]+)+): ", words)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeError):
+        return problem
+    return ConfigError(f"{path}:{_line_of(text, named[1].split('.'))}: {words}") if named else problem
 
 
 def _meant(what: str) -> str:
@@ -272,6 +310,9 @@ def _check_values(settings: Settings) -> None:
     _check_events(settings.policy.caller_events_denied, "caller_events_denied", CLIENT_EVENT_TYPES)
     _check_events(settings.policy.upstream_events, "upstream_events", SERVER_EVENT_TYPES)
     _check_events(settings.policy.upstream_events_denied, "upstream_events_denied", SERVER_EVENT_TYPES)
+    for key in ("hide", "drop"):
+        _check_contents(getattr(settings.recording, key), key)
+    _check_upstream(settings.upstream)
     _check_callers(settings.callers)
     _check_session(settings.session)
     for source in (*(tool.function for tool in settings.tools),):
@@ -285,8 +326,6 @@ def _check_values(settings: Settings) -> None:
         value = getattr(settings.limits, name)
         if isinstance(value, int | float) and value <= 0:
             raise _Mistake(("limits", name), f"limits.{name} must be more than 0. Leave it out for the default.")
-    if urlsplit(settings.upstream.url).scheme not in ("ws", "wss"):
-        raise _Mistake(("upstream", "url"), f"'{settings.upstream.url}' is no address. It begins with wss:// or ws://.")
     if not 0 <= settings.listen.port <= 65_535:
         raise _Mistake(("listen", "port"), "listen.port must be 0 to 65535.")
 
@@ -297,6 +336,30 @@ def _check_events(names: Sequence[str], key: str, known: Sequence[str]) -> None:
             near = difflib.get_close_matches(name, known, n=1)
             remedy = f"Did you mean '{near[0]}'?" if near else "See docs/relay.md for their names."
             raise _Mistake(("policy", key), f"there is no event '{name}'. {remedy}")
+
+
+def _check_contents(names: Sequence[str], key: str) -> None:
+    for name in names:
+        if name not in CONTENTS and not re.fullmatch(r"\$(\.[^.\s]+)+", name):
+            near = difflib.get_close_matches(name, CONTENTS, n=1)
+            remedy = f"Did you mean '{near[0]}'?" if near else f"Kinds: {', '.join(CONTENTS)}; paths begin with '$.'."
+            raise _Mistake(("recording", key), f"there is no content '{name}'. {remedy}")
+
+
+def _check_upstream(upstream: Upstream) -> None:
+    """Settings are shown and kept in files that many may read: no key stands in them."""
+    remedy = "A key stands in the environment (upstream.key_env) or in a file of its own (upstream.key_file)."
+    try:
+        parts = urlsplit(upstream.url)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("ws", "wss") or not parts.hostname:
+        raise _Mistake(("upstream", "url"), f"'{upstream.url}' is no address. It begins with wss:// or ws://.")
+    if parts.password or "api-key" in parts.query.lower():
+        raise _Mistake(("upstream", "url"), f"the address holds a key. {remedy}")
+    for name in upstream.headers:
+        if name.lower() in ("authorization", "api-key"):
+            raise _Mistake(("upstream", "headers"), f"'{name}' does not belong here. {remedy}")
 
 
 def _check_callers(callers: Callers) -> None:

@@ -20,7 +20,7 @@ from duologue.protocol.session import FunctionTool
 from duologue.relay.callers import Keys, keys_of
 from duologue.relay.dialects import BETA_HEADER, BETA_VALUE
 from duologue.relay.policy import Hooks, Policy
-from duologue.relay.settings import HookSources, Settings, ToolSource, load
+from duologue.relay.settings import HookSources, Settings, ToolSource, check, load, located
 
 SHORTEST_SECRET_STRING = 8
 """A shorter key is not looked for in what callers see: it would be found in innocent words."""
@@ -43,6 +43,7 @@ class Setup(Struct, frozen=True, kw_only=True):
     tools: Mapping[str, ServerTool] = {}
     upstream_key: str | None = None
     ledger: Path
+    recordings: Path | None = None
 
     def __repr__(self) -> str:
         return f"Setup({self.settings.upstream.url!r})"
@@ -88,8 +89,15 @@ def prepare(
     `hooks` and `tools` are plain functions, besides those that the settings name; `hooks` replaces the settings' own.
     What settings name lies in `folder`: that of the file, or the current one.
     """
-    settings = policy if isinstance(policy, Settings) else load(Path(policy))
-    folder = folder or (Path.cwd() if isinstance(policy, Settings) else Path(policy).parent)
+    if not isinstance(policy, Settings):
+        path = Path(policy)
+        try:
+            return prepare(load(path), env=env, hooks=hooks, tools=tools, folder=folder or path.parent)
+        except ConfigError as problem:
+            raise located(problem, path) from None
+    settings = policy
+    check(settings)
+    folder = folder or Path.cwd()
 
     def read(name: str) -> str:
         return (folder / name).read_text(encoding="utf-8")
@@ -99,7 +107,7 @@ def prepare(
     owned += [ServerTool(definition=function_tool(each), function=each, timeout_s=30) for each in tools]
     named = {tool.definition.name: tool for tool in owned}
     if len(named) != len(owned):
-        raise ConfigError("tools: two of the tools go by one name. Give one of them another 'name'.")
+        raise ConfigError("tools.name: two of the tools go by one name. Give one of them another 'name'.")
     return Setup(
         settings=settings,
         policy=Policy(
@@ -116,6 +124,7 @@ def prepare(
         tools=named,
         upstream_key=key,
         ledger=folder / settings.ledger.path,
+        recordings=None if settings.recording.folder is None else folder / settings.recording.folder,
     )
 
 
@@ -125,12 +134,13 @@ def _upstream_key(settings: Settings, env: Mapping[str, str], read: Callable[[st
         try:
             key = read(upstream.key_file).strip()
         except (OSError, UnicodeError) as problem:
-            raise ConfigError(f"upstream.key_file cannot be read: {problem}") from None
+            raise ConfigError(f"upstream.key_file: the key cannot be read: {problem}") from None
     else:
         key = env.get(upstream.key_env, "").strip()
     if any(not 32 < ord(char) < 127 for char in key):
         raise ConfigError(
-            "the upstream's key holds characters that no key has. Is it really the key, and nothing else?"
+            f"upstream.{'key_file' if upstream.key_file else 'key_env'}: the upstream's key holds characters that no key "
+            "has. Is it really the key, and nothing else?"
         )
     return key or None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -47,6 +48,9 @@ _silent = logging.Logger("duologue.relay.sockets", level=logging.CRITICAL + 1)
 # An adapter, because a plain logger gets a child of its own for each connection.
 _log = logging.LoggerAdapter(_silent, {})
 _faults = logging.getLogger(__name__)
+
+_TCP_INFO = getattr(socket, "TCP_INFO", None)
+_ESTABLISHED = 1
 
 Meet = Callable[[Line], Ear]
 
@@ -102,6 +106,15 @@ class Socket(picows.WSListener):
         self._say_goodbye(code, reason)
         self.resume()  # the answer has to be read
         self._cut_after(CLOSE_SECONDS)
+
+    @property
+    def gone(self) -> bool:
+        """As in `Line`. Only Linux tells; elsewhere a peer that is not read from leaves unseen."""
+        system = None if self._transport is None else self._transport.underlying_transport.get_extra_info("socket")
+        if _TCP_INFO is None or system is None or self._transport.underlying_transport.is_closing():
+            return False
+        # the first byte of the system's `tcp_info` is the connection's state
+        return bool(system.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 1)[0] != _ESTABLISHED)
 
     def abort(self) -> None:
         """Cut the connection at once."""
