@@ -142,6 +142,9 @@ class RealtimeConversation:
 
     def apply(self, event: ev.ServerEvent | UnknownEvent) -> list[Update]:
         """Take one server event; returns what changed, in order. Unknown events change nothing."""
+        if type(event) is ev.ResponseOutputAudioDelta:
+            item = self.grow(event)
+            return [] if item is None else [Update("updated", item, Delta(audio=event.delta))]
         match event:
             case ev.ResponseOutputAudioTranscriptDelta(item_id=item_id, content_index=index, delta=words):
                 return self._words(item_id, index, words, "transcript")
@@ -149,9 +152,6 @@ class RealtimeConversation:
                 return self._words(item_id, index, words, "transcript")
             case ev.ResponseOutputTextDelta(item_id=item_id, content_index=index, delta=words):
                 return self._words(item_id, index, words, "text")
-            case ev.ResponseOutputAudioDelta():
-                grown = self.grow(event)
-                return [] if grown is None else [Update("updated", grown, Delta(audio=event.delta))]
             case (
                 ev.ResponseFunctionCallArgumentsDelta(item_id=item_id, delta=words)
                 | ev.ResponseMcpCallArgumentsDelta(item_id=item_id, delta=words)
@@ -169,9 +169,12 @@ class RealtimeConversation:
         item = self._placed.get(event.item_id) or self._item(event.item_id)
         if item.cut_ms is not None:
             return None
+        sound = event.delta
         item.sound = self._output_format
-        item.part(event.content_index).add_audio(event.delta)
-        self._count(len(event.delta))
+        item.part(event.content_index).add_audio(sound)
+        self._audio_bytes += len(sound)
+        if self._audio_bytes > self.keep_audio_bytes:
+            self._forget_oldest()
         return item
 
     def _words(self, item_id: str, index: int, words: str, kind: Literal["text", "transcript"]) -> list[Update]:
@@ -242,7 +245,9 @@ class RealtimeConversation:
                 item.spoken = True
                 if speech := self.input.committed(item_id):
                     item.part(0).set_audio(speech)
-                    self._count(len(speech))
+                    self._audio_bytes += len(speech)
+                    if self._audio_bytes > self.keep_audio_bytes:
+                        self._forget_oldest()
                     return [Update("updated", item)] if item.placed else []
             case ev.SessionCreated(session=session) | ev.SessionUpdated(session=session):
                 self._formats(session)
@@ -276,11 +281,8 @@ class RealtimeConversation:
             self.output_bytes_per_ms = _bytes_per_ms(self._output_format)
             self.output_sample_bytes = 2 if isinstance(self._output_format, PcmFormat) else 1
 
-    def _count(self, size_bytes: int) -> None:
-        """More sound is kept: where it is too much, the oldest goes, down to three quarters, so that this is rare."""
-        self._audio_bytes += size_bytes
-        if self._audio_bytes <= self.keep_audio_bytes:
-            return
+    def _forget_oldest(self) -> None:
+        """Too much sound is kept: the oldest goes, down to three quarters, so that this is rare."""
         # Deleted, cut and retrieved items were not counted.
         items = [*self.items, *self._drafts.values()]
         enough = self.keep_audio_bytes * 3 // 4

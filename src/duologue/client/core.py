@@ -306,8 +306,16 @@ class ClientCore(Emitter):
 
     def _accept(self, event: ev.ServerEvent | UnknownEvent) -> None:
         if type(event) is ev.ResponseOutputAudioDelta:
-            if not self._grow(event):
+            # The most frequent event of all: what nobody listens to is not made.
+            conversation, sound = self.conversation, event.delta
+            samples = len(sound) // conversation.output_sample_bytes
+            if event.response_id in self._turns.cancelled or not self.playback.received(
+                event.item_id, event.content_index, samples
+            ):
                 return
+            item = conversation.grow(event)
+            if item is not None and ("conversation.updated" in self._handlers or self._waiters):
+                self.emit("conversation.updated", Update("updated", item, Delta(audio=sound)))
         elif type(event) in PIECES:
             self._apply(event)
         else:
@@ -317,19 +325,6 @@ class ClientCore(Emitter):
             self._follow(event, problem)
             self._apply(event)
         self.emit("conversation.event", event)
-
-    def _grow(self, event: ev.ResponseOutputAudioDelta) -> bool:
-        """More sound, the most frequent event of all: what nobody listens to is not made. False where it is not heard."""
-        conversation = self.conversation
-        samples = len(event.delta) // conversation.output_sample_bytes
-        if event.response_id in self._turns.cancelled or not self.playback.received(
-            event.item_id, event.content_index, samples
-        ):
-            return False
-        item = conversation.grow(event)
-        if item is not None and ("conversation.updated" in self._handlers or self._waiters):
-            self.emit("conversation.updated", Update("updated", item, Delta(audio=event.delta)))
-        return True
 
     def _apply(self, event: ev.ServerEvent | UnknownEvent) -> None:
         for update in self.conversation.apply(event):
