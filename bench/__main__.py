@@ -7,7 +7,7 @@ import datetime
 import os
 import platform
 
-from bench import agents, client, interruptions, library, memory, page, relay, server, turns, webrtc
+from bench import agents, client, interruptions, library, memory, page, relay, server, silence, turns, webrtc
 from bench.tables import DOC, Sheet
 
 PARTS = {
@@ -19,6 +19,7 @@ PARTS = {
     "interruptions": interruptions.run,
     "page": page.run,
     "relay": relay.run,
+    "silence": silence.run,
     "turns": turns.run,
     "webrtc": webrtc.run,
 }

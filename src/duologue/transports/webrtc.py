@@ -104,10 +104,10 @@ async def connect(
     """Call a Realtime endpoint: `https://host/v1/realtime/calls`, or `…/v1/realtime?model=…` as for a WebSocket.
 
     With an ephemeral key (`ek_`) the session is the one that the key was made for; `session`, or the address's model,
-    goes along with the offer. `input_port` is spoken from and `output_port` played to (PCM16, 24 kHz, mono), both
-    live: sound that could not be sent within 200 ms is dropped. Without them the transport's own `port` is for both. Raises MissingExtra, ConfigError for a port of another format, and
-    ConnectFailed with the HTTP status and body where the server refused. Cancelling it hangs up what was half open. Of
-    `ice_servers` one STUN and one TURN server are used.
+    goes along with the offer. `input_port` is spoken from and `output_port` played to (PCM16, 24 kHz, mono), both live:
+    sound that could not be sent within 200 ms is dropped. Without them the transport's own `port` is for both. Of
+    `ice_servers` one STUN and one TURN server are used. Raises MissingExtra, ConfigError for a port of another format,
+    and ConnectFailed with the HTTP status and body where the server refused. Cancelling it hangs up what was half open.
     """
     for port in (input_port, output_port):
         if port is not None and port.spec != SPEC:
