@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +10,7 @@ from stagecraft import IN, cast_of
 
 from duologue.agents.agent import RealtimeAgent
 from duologue.agents.config import DEFAULTS, base_fields, changes, fields_of, voice_of
-from duologue.client.settings import merged
+from duologue.client.settings import merged, session_of
 from duologue.errors import ConfigError
 
 
@@ -69,3 +70,24 @@ def test_changes_are_enough_and_no_more(old: dict[str, Any], new: dict[str, Any]
     assert changes(after, new, sounded=sounded) == {}, "and nothing is sent twice"
     if sounded:
         assert voice_of(change) is None
+
+
+OFF = [
+    *(("audio", "input", name) for name in ("transcription", "noise_reduction", "turn_detection")),
+    *((name,) for name in ("tracing", "prompt", "include", "reasoning", "max_output_tokens")),
+]
+
+
+@pytest.mark.parametrize("path", OFF, ids=".".join)
+def test_whatever_may_be_off_can_be_turned_off_and_left_alone(path: tuple[str, ...]) -> None:
+    config: Any = None
+    for name in reversed(path):
+        config = {name: config}
+    sent: Any = msgspec.to_builtins(session_of(base_fields(config, {})))
+    for name in path[:-1]:
+        sent = sent[name]
+    assert sent[path[-1]] is None
+    silent: Any = msgspec.to_builtins(session_of(base_fields({"speed": 1.5}, {})))
+    assert set(silent) == {"type", "audio"}
+    assert silent["audio"] == {"output": {"speed": 1.5}}
+    assert changes({}, base_fields(config, {}), sounded=False) == base_fields(config, {})

@@ -89,6 +89,23 @@ def test_a_voice_is_not_sent_again_once_something_was_said() -> None:
     play(story)
 
 
+def test_a_voice_that_cannot_change_is_told() -> None:
+    """Row 6: who hands over to an agent with another voice learns that it is not heard."""
+
+    async def story() -> None:
+        bob = RealtimeAgent("Bob", voice="cedar")
+        ann = RealtimeAgent("Ann", voice="marin", handoffs=[bob])
+        async with acting("memory", ann, ScriptLlm("Hello.", Use("transfer_to_bob"), "Bob.")) as scene:
+            await scene.session.send_message("Hi.")
+            await scene.until("audio_end")
+            await scene.session.send_message("Bob, please.")
+            problem = (await scene.until("error")).error
+            assert problem.grade == "benign"
+            assert "'cedar' of agent 'Bob'" in problem.message
+
+    play(story)
+
+
 def test_a_voice_is_sent_while_nothing_was_said() -> None:
     """Row 6, the other half."""
 
@@ -223,6 +240,35 @@ def test_a_tool_that_fails_and_bad_arguments_are_answers() -> None:
             outputs = sorted(event.output for event in scene.of("tool_end"))
             assert "no net" in outputs[0]
             assert "not valid JSON" in outputs[1]
+
+    play(story)
+
+
+def test_a_failure_is_told_in_words_of_ones_own_and_never_leaves_silence() -> None:
+    """Row 10."""
+
+    def worded(context: RunContext[Any], problem: Exception) -> str:
+        if isinstance(problem, TimeoutError):
+            return "busy"
+        raise ValueError("no words")
+
+    @function_tool(timeout_s=0.01, failure=worded)
+    async def sleepy() -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    @function_tool(failure=worded)
+    def broken() -> str:
+        raise RuntimeError("no net")
+
+    async def story() -> None:
+        calls = (Use("sleepy"), Use("broken"))
+        async with acting("memory", RealtimeAgent("Ann", tools=[sleepy, broken]), ScriptLlm(calls, "Sorry.")) as scene:
+            await scene.session.send_message("Go.")
+            assert await scene.answered(2) == "Sorry."
+            outputs = {event.tool: event.output for event in scene.of("tool_end")}
+            assert outputs["sleepy"] == "busy"
+            assert "no net" in outputs["broken"]
 
     play(story)
 

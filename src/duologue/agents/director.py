@@ -9,7 +9,7 @@ import msgspec
 
 from duologue.agents.agent import RealtimeAgent
 from duologue.agents.calls import OVERDUE, Calls, Decision, Outcome, ToolRules
-from duologue.agents.config import Cast, base_fields, changes, fields_of
+from duologue.agents.config import Cast, base_fields, changes, fields_of, voice_of
 from duologue.agents.effects import (
     Call,
     CheckInput,
@@ -30,6 +30,7 @@ from duologue.agents.events import (
     InputAudioTimeoutTriggered,
     InputGuardrailTripped,
     ResponseFailed,
+    SessionError,
     SpeechStarted,
     SpeechStopped,
     TranscriptDelta,
@@ -39,6 +40,7 @@ from duologue.agents.guardrails import Check, GuardrailSettings, InputGuardrail,
 from duologue.agents.remote import RemoteTools
 from duologue.agents.spoken import SAFE, Finding, Spoken, hints_of, names_of
 from duologue.agents.tools import AgentTool, Verdict
+from duologue.client.payloads import ClientError
 from duologue.client.settings import merged
 from duologue.dialogue.tools import error_text
 from duologue.protocol import client_events as ce
@@ -50,6 +52,7 @@ from duologue.protocol.items import (
     text_of,
 )
 
+_NO_VOICE = "the voice {voice!r} of agent {name!r} is not heard: a session keeps its voice once something was said"
 _DECLINE = "The user's last words must not be answered ({names}).{hints} Decline in one short sentence."
 _NOT_HEARD = "The user's last words could not be understood. Ask the user in one short sentence to say them again."
 
@@ -75,10 +78,13 @@ class Director:
 
     def take_over(self, cast: Cast) -> list[Effect]:
         """Another agent speaks from now on, or the same one with other tools and instructions."""
-        before = self.cast
+        before, voice = self.cast, voice_of(self.fields)
         self.cast = cast
         change = self._put_in_force()
         effects: list[Effect] = [Configure(change)] if change else []
+        if self.spoken.sounded and cast.agent.voice not in (None, voice):
+            problem = _NO_VOICE.format(voice=cast.agent.voice, name=cast.agent.name)
+            effects.append(Tell(SessionError(error=ClientError(message=problem, grade="benign"))))
         if cast.agent is before.agent:
             return effects
         handed = HandedOver(from_agent=before.agent, to_agent=cast.agent)
@@ -92,6 +98,8 @@ class Director:
     def _put_in_force(self) -> dict[str, Any]:
         """What differs between the settings in force and those that should be; they are in force from now on."""
         fields = fields_of(self._base, self.cast, gate=bool(self.cast.input_guardrails))
+        if self.spoken.sounded and (voice := voice_of(self.fields)) is not None:
+            fields = merged(fields, {"audio": {"output": {"voice": voice}}})
         change = changes(self.fields, fields, sounded=self.spoken.sounded)
         self.fields = fields
         return change

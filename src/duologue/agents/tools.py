@@ -68,7 +68,7 @@ class AgentTool:
 
     `needs_approval` and `is_enabled`: true, false or a function (of context and arguments; of context and agent).
     `approval_timeout_s`: a call that nobody has decided about after so long is refused. `timeout_s`: the model is told so
-    when it takes longer. `failure` turns an exception into what the model reads.
+    when it takes longer. `failure(context, problem)` turns an exception, a TimeoutError too, into what the model reads.
     `background`: the model is told at once that the tool runs, and gets the result as news. `filler` is said while it runs.
     """
 

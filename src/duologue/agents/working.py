@@ -111,8 +111,7 @@ async def run_tool(wanted: Call, tool: AgentTool, context: RunContext[Any]) -> O
     except TimeoutError as problem:
         if not deadline.expired():
             return _failed(tool, context, problem)
-        _log.warning("tool %r was given up after %g s", tool.name, tool.timeout_s)
-        return Outcome(output=error_text(f"the tool took longer than {tool.timeout_s:g} seconds and was given up"))
+        return _failed(tool, context, TimeoutError(f"it took longer than {tool.timeout_s:g} seconds and was given up"))
     except Exception as problem:
         return _failed(tool, context, problem)
 
@@ -120,7 +119,11 @@ async def run_tool(wanted: Call, tool: AgentTool, context: RunContext[Any]) -> O
 def _failed(tool: AgentTool, context: RunContext[Any], problem: Exception) -> Outcome:
     _log.warning("tool %r failed", tool.name, exc_info=problem)
     if tool.failure is not None:
-        return Outcome(output=tool.failure(context, problem))
+        try:
+            return Outcome(output=output_text(tool.failure(context, problem)))
+        except Exception:
+            # The model is answered all the same: nobody waits for a call that ended.
+            _log.exception("what tells of failures of tool %r failed", tool.name)
     return Outcome(output=error_text(f"{type(problem).__name__}: {problem}"))
 
 
