@@ -100,3 +100,40 @@ def test_errors_of_the_wire_arrive_whatever_is_cleared_there() -> None:
             assert "not an event" in problem.message
 
     asyncio.run(story())
+
+
+def test_sound_grows_its_item_whoever_listens_and_who_waits_for_it_gets_it() -> None:
+    async def story() -> None:
+        near, far = memory_pair()
+        client, server = RealtimeClient(transport=near), Far(far)
+        heard: list[Any] = []
+        where = {"response_id": "r", "item_id": "a", "output_index": 0, "content_index": 0}
+        await client.connect()
+        client.on("conversation.event", lambda event: heard.append(event.type))
+        for sound in ("AAA=", "AQE="):
+            await server.send("response.output_audio.delta", **where, delta=sound)
+        update = await client.wait_for_next("conversation.updated", 2)
+        assert update.delta.audio == b"\0\0"
+        await server.send("response.output_audio_transcript.delta", **where, delta="one")
+        async for event in client:
+            if event.type == "response.output_audio_transcript.delta":
+                break
+        item = client.conversation.get_item("a")
+        assert item is not None
+        assert (item.formatted.audio, item.formatted.transcript) == (b"\0\0\1\1", "one")
+        assert client.playback.received_ms("a") == 2 * 1000 // 24_000
+        client.on("conversation.updated", lambda update: heard.append(update.delta.audio))
+        await server.send("response.output_audio.delta", **where, delta="AgI=")
+        await server.send("response.output_audio.done", **where)
+        await client.realtime.wait_for_next("server.response.output_audio.done", 2)
+        assert heard == [
+            "response.output_audio.delta",
+            "response.output_audio.delta",
+            "response.output_audio_transcript.delta",
+            b"\2\2",
+            "response.output_audio.delta",
+            "response.output_audio.done",
+        ]
+        await client.disconnect()
+
+    asyncio.run(asyncio.wait_for(story(), 10))

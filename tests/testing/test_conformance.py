@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -20,6 +20,7 @@ from duologue.testing.conformance import (
     a_close_is_final,
     a_close_wakes_the_sender,
     a_slow_reader_holds_the_sender,
+    frames_are_handed_over_as_they_come,
     frames_arrive_whole,
     frames_come_before_the_close,
     frames_keep_their_order,
@@ -170,6 +171,15 @@ class Greedy(Broken):
             yield frame
 
 
+class Forgetful(Broken):
+    """Hands over what comes, and not what waits."""
+
+    async def deliver(self, take: Callable[[bytes | str], None]) -> None:
+        self.inner._in.frames.clear()
+        async for frame in self.inner:
+            take(frame)
+
+
 class Boundless(Broken):
     def __init__(self, inner: MemoryTransport) -> None:
         super().__init__(inner)
@@ -196,6 +206,7 @@ class Deaf(Broken):
         (Codeless, frames_come_before_the_close),
         (Repeating, a_close_is_final),
         (Greedy, reading_can_be_cancelled),
+        (Forgetful, frames_are_handed_over_as_they_come),
         (Boundless, a_slow_reader_holds_the_sender),
         (Deaf, a_close_wakes_the_sender),
     ],

@@ -24,7 +24,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from msgspec import Struct
 
 from duologue.errors import TransportClosed
-from duologue.transports.base import EventTransport
+from duologue.transports.base import DirectTransport, EventTransport
 
 Pair = Callable[[], AbstractAsyncContextManager[tuple[EventTransport, EventTransport]]]
 PATIENCE_S = 20.0
@@ -150,6 +150,40 @@ async def reading_can_be_cancelled(pair: Pair, traits: Traits) -> None:
         assert got == frames, "a reader that left the loop lost frames"
 
 
+async def frames_are_handed_over_as_they_come(pair: Pair, traits: Traits) -> None:
+    """A DirectTransport hands out what came before, meanwhile and up to the close; one that is cancelled leaves the rest to
+    another reader. Any other transport has nothing to keep here."""
+    frames = [b'{"n":%d}' % n for n in range(200)]
+    for reverse in (False, True):
+        async with pair() as ends, asyncio.timeout(PATIENCE_S):
+            near, far = reversed(ends) if reverse else ends
+            if not isinstance(far, DirectTransport):
+                continue
+            got: list[bytes] = []
+            half = asyncio.Event()
+
+            def take(frame: bytes | str, got: list[bytes] = got, half: asyncio.Event = half) -> None:
+                got.append(data(frame))
+                if len(got) == 100:
+                    half.set()
+
+            await _send_all(near, frames[:50])
+            await asyncio.sleep(_MOMENT_S)
+            delivery = asyncio.create_task(far.deliver(take), name="conformance delivery")
+            async with _beside(_send_all(near, frames[50:100])):
+                await half.wait()
+            delivery.cancel()
+            await asyncio.wait([delivery])
+            async with _beside(_send_all(near, frames[100:150])):
+                got += await _take(far, 50)
+            await _send_all(near, frames[150:])
+            async with _beside(near.close()):
+                await asyncio.sleep(_MOMENT_S)
+                await far.deliver(take)
+            assert got == frames, "frames were lost, doubled or swapped"
+            assert far.closed is not None, "the delivery ended, and `closed` is still None"
+
+
 async def a_slow_reader_holds_the_sender(pair: Pair, traits: Traits) -> None:
     """`send` waits while the peer does not read; a wait that is cancelled leaves no half frame; then all comes in order."""
     if not traits.pressure_bytes:
@@ -213,6 +247,7 @@ CHECKS: tuple[Check, ...] = (
     frames_come_before_the_close,
     a_close_is_final,
     reading_can_be_cancelled,
+    frames_are_handed_over_as_they_come,
     a_slow_reader_holds_the_sender,
     a_close_wakes_the_sender,
 )
@@ -241,6 +276,11 @@ async def _take(end: EventTransport, count: int) -> list[bytes]:
         except StopAsyncIteration:
             raise AssertionError(f"the connection ended after {len(got)} of {count} frames: {end.closed}") from None
     return got
+
+
+async def _send_all(end: EventTransport, frames: list[bytes]) -> None:
+    for frame in frames:
+        await end.send(frame)
 
 
 async def _rest(end: EventTransport) -> list[bytes]:

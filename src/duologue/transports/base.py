@@ -8,6 +8,7 @@ this, and let `duologue.testing.conformance` check it:
 - `closed` is set from the moment at which either side ended it, and never changes after. Raise `closed.again()`.
 - `send` waits, and never drops. Where the wire itself cannot wait, bound what is held and end the connection beyond.
 - Cancelling a reader loses no frame.
+- Where frames can be handed over without a queue, be a DirectTransport as well: for a stream of sound that is cheaper.
 - What opens it raises ConnectFailed, with `retryable` where a second attempt may help, and keeps the key nowhere.
 """
 
