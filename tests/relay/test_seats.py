@@ -41,7 +41,8 @@ def test_processes_count_together(tmp_path: Path) -> None:
         await one.take("d", "bob", LIMITS)
         with pytest.raises(ProtocolError, match="full"):
             await two.take("e", "cat", LIMITS)
-        await one.leave("a")
+        one.leave("a")
+        await one.give_back()
         await two.take("c", "ann", LIMITS)
         await one.alive()
         assert one.taken == 3
@@ -62,6 +63,17 @@ def test_calls_that_begin_at_once_find_each_others_seats(tmp_path: Path) -> None
         assert sum(answer is None for answer in told) == 4
         for each in relays:
             each.close()
+
+    asyncio.run(story())
+
+
+def test_a_seat_that_was_left_is_free_at_once_in_the_same_process(tmp_path: Path) -> None:
+    async def story() -> None:
+        seats = process(tmp_path, "one", Clock())
+        for _ in range(3):
+            await seats.take("a", "ann", Limits(sessions_per_user=1))
+            seats.leave("a")
+        seats.close()
 
     asyncio.run(story())
 
@@ -99,12 +111,14 @@ def test_a_seat_that_cannot_be_given_back_now_is_given_back_later(
         await seats.take("a", "ann", LIMITS)
         other = sqlite3.connect(tmp_path / "relay.sqlite3", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        await seats.leave("a")
+        seats.leave("a")
+        await seats.give_back()
         other.execute("ROLLBACK")
         other.close()
         await seats.alive()
         assert seats.taken == 0
         seats.close()
-        await seats.leave("a")
+        seats.leave("a")
+        await seats.give_back()
 
     asyncio.run(story())

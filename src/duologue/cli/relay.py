@@ -64,7 +64,15 @@ def run(options: argparse.Namespace) -> int:
         folder = options.record or relay.setup.recordings
         return None if folder is None else _trace(folder, call_id, caller)
 
-    relay = Relay(setup, recorder=record)
+    folder = options.record or setup.recordings
+    try:
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        relay = Relay(setup, recorder=record)
+    except OSError as problem:
+        raise ConfigError(f"calls cannot be recorded in {folder}: {problem.strerror}: choose another folder") from None
+    except ConfigError as problem:
+        raise located(problem, _path(options)) from None
 
     def ready(port: int) -> None:
         host = f"[{listen.host}]" if ":" in listen.host else listen.host
@@ -84,8 +92,13 @@ def run(options: argparse.Namespace) -> int:
     return run_app(app, address, ready, drain, ws=upgrader(relay.gate, lambda: relay.most_bytes))
 
 
-def _setup(options: argparse.Namespace) -> Setup:
+def _path(options: argparse.Namespace) -> Path:
     path: Path = options.config or Path("relay.toml")
+    return path
+
+
+def _setup(options: argparse.Namespace) -> Setup:
+    path = _path(options)
     try:
         return _prepared(options, load(path) if options.config or path.exists() else Settings(), path.parent)
     except ConfigError as problem:

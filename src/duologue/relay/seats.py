@@ -45,6 +45,7 @@ class Seats:
 
     async def take(self, seat: str, user: str, limits: Limits) -> None:
         """One more call of this user. Raises ProtocolError where that is too many, and sqlite3.Error."""
+        await self.give_back()
         now_s = self._now_s()
 
         def job(base: sqlite3.Connection) -> None:
@@ -56,29 +57,36 @@ class Seats:
 
         await self._ledger.run(job)
 
-    async def leave(self, seat: str) -> None:
-        """The call is over. A seat that cannot be given back now is given back with the next sign of life."""
-        if self._closed:
-            return
+    def leave(self, seat: str) -> None:
+        """The call is over: the next `take` of this process finds the seat free, the others with the next `give_back`."""
         self._left.add(seat)
-        try:
-            await self._ledger.run(self._given_back((seat,)))
-        except sqlite3.Error:
+
+    async def give_back(self) -> None:
+        """Write which seats are free again. What cannot be written now is written the next time."""
+        leaving, self._left = self._left, set()
+        if not leaving or self._closed:
             return
-        self._left.discard(seat)
+
+        def job(base: sqlite3.Connection) -> None:
+            with written(base) as cursor:
+                cursor.executemany("DELETE FROM seats WHERE seat = ?", [(seat,) for seat in leaving])
+
+        try:
+            await self._ledger.run(job)
+        except sqlite3.Error:
+            self._left |= leaving
 
     async def alive(self) -> None:
         """A sign of life of this process. Raises sqlite3.Error."""
-        now_s, left = self._now_s(), tuple(self._left)
+        await self.give_back()
+        now_s = self._now_s()
 
         def job(base: sqlite3.Connection) -> int:
-            self._given_back(left)(base)
             base.execute(_SEEN, (self._relay, now_s))
             calls: int = base.execute(_TAKEN, ("", now_s, now_s)).fetchone()[0]
             return calls
 
         self.taken = await self._ledger.run(job)
-        self._left.difference_update(left)
 
     def close(self) -> None:
         """Give all back, and close the ledger."""
@@ -98,15 +106,6 @@ class Seats:
         with written(base) as cursor:
             cursor.execute("DELETE FROM seats WHERE relay = ?", (self._relay,))
             cursor.execute("DELETE FROM relays WHERE relay = ?", (self._relay,))
-
-    @staticmethod
-    def _given_back(seats: tuple[str, ...]) -> Callable[[sqlite3.Connection], None]:
-        def job(base: sqlite3.Connection) -> None:
-            if seats:
-                with written(base) as cursor:
-                    cursor.executemany("DELETE FROM seats WHERE seat = ?", [(seat,) for seat in seats])
-
-        return job
 
 
 def check_room(limits: Limits, calls: int, of_user: int) -> None:

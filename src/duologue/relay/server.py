@@ -161,6 +161,9 @@ class Relay:
         """Raises ProtocolError where one more call would be too many, in all processes together."""
         try:
             await self.seats.take(seat, caller.user, setup.settings.limits)
+        except ProtocolError as error:
+            self.metrics.refused(error.code or error.type)
+            raise
         except sqlite3.Error as problem:
             # what this process knows of itself is held all the same
             _log.error("the ledger cannot be used: %s", problem)
@@ -168,7 +171,8 @@ class Relay:
 
     def leave_seat(self, seat: str) -> None:
         """The call that had it is over."""
-        self.chore(self.seats.leave(seat), f"leave {seat}")
+        self.seats.leave(seat)
+        self.chore(self.seats.give_back(), f"leave {seat}")
 
     def _terms(self, setup: Setup, caller: Caller, query: dict[str, str], beta: bool) -> Terms:
         settings = setup.settings

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from duologue.dialogue.cost import PriceTable, parse_prices
 from duologue.dialogue.tools import function_tool
@@ -95,8 +96,8 @@ def prepare(
             return prepare(load(path), env=env, hooks=hooks, tools=tools, folder=folder or path.parent)
         except ConfigError as problem:
             raise located(problem, path) from None
-    settings = policy
-    check(settings)
+    check(policy)
+    settings = replace(policy, upstream=replace(policy.upstream, url=_with_path(policy.upstream.url)))
     folder = folder or Path.cwd()
 
     def read(name: str) -> str:
@@ -126,6 +127,12 @@ def prepare(
         ledger=folder / settings.ledger.path,
         recordings=None if settings.recording.folder is None else folder / settings.recording.folder,
     )
+
+
+def _with_path(url: str) -> str:
+    """An address without any path means the usual one; a slash is one."""
+    parts = urlsplit(url)
+    return url if parts.path else parts._replace(path="/v1/realtime").geturl()
 
 
 def _upstream_key(settings: Settings, env: Mapping[str, str], read: Callable[[str], str]) -> str | None:
