@@ -29,6 +29,7 @@ from duologue.protocol.server_events import SessionCreated
 from duologue.protocol.session import McpServerTool
 from duologue.protocol.session import RealtimeSession as WireSession
 from duologue.testing.scripted import Close, Expect, ScriptedServer, Send
+from duologue.transports.sip import line_session
 
 ANN = RealtimeAgent("Ann")
 
@@ -775,6 +776,8 @@ def test_the_settings_are_known_before_there_is_a_session() -> None:
         assert fields["instructions"] == "For Eve."
         assert fields["tools"][0]["name"] == "weather"
         assert fields["audio"]["output"] == {"voice": "marin"}
+        line = await RealtimeSession.compute_initial_session_config(agent, context="Eve", workflow_name="desk")
+        assert line_session(line)["tracing"] == {"workflow_name": "desk"}
 
     play(story)
 

@@ -189,6 +189,10 @@ class OutputWatch:
             watched.over = watched.over or key[0] == response_id
         for key in [key for key, watched in self._watched.items() if watched.over and not watched.open]:
             del self._watched[key]
+        return self.knows(response_id)
+
+    def knows(self, response_id: str) -> bool:
+        """Whether words of this answer may still come, or are being checked."""
         return any(key[0] == response_id for key in self._watched)
 
     def is_exempt(self, response_id: str) -> bool:
@@ -227,7 +231,9 @@ class HeldAudio:
 
     def passed(self, check: Check) -> tuple[Sound, ...]:
         """The sound that may be heard now, in order."""
-        key, count = self._asked.pop(check.check_id, ((check.response_id, check.item_id), 0))
+        if check.check_id not in self._asked:
+            return ()  # the answer was dropped meanwhile
+        key, count = self._asked.pop(check.check_id)
         if check.whole:
             return self.free(*key)
         waiting = self._waiting.get(key, [])
@@ -249,3 +255,4 @@ class HeldAudio:
         for key in [key for key in self._waiting if key[0] == response_id]:
             del self._waiting[key]
         self._free = {key for key in self._free if key[0] != response_id}
+        self._asked = {check: asked for check, asked in self._asked.items() if asked[0][0] != response_id}

@@ -341,10 +341,10 @@ class RealtimeSession:
 
     @staticmethod
     async def compute_initial_session_config(
-        agent: RealtimeAgent, *, config: Mapping[str, Any] | None = None, context: Any = None
+        agent: RealtimeAgent, *, config: Mapping[str, Any] | None = None, context: Any = None, **options: Any
     ) -> dict[str, Any]:
         """The settings of a session with this agent, for who opens it elsewhere: a client secret, a call to be accepted."""
-        return await RealtimeSession(agent, config=config, context=context).get_initial_session_config()
+        return await RealtimeSession(agent, config=config, context=context, **options).get_initial_session_config()
 
     # --- events --------------------------------------------------------------------------------------------
 

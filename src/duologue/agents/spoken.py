@@ -122,7 +122,10 @@ class Spoken:
         tripped = [each for each in findings if each[1].tripped]
         remedy = self.watch.found(check, tripped=bool(tripped))
         if remedy is None:
-            return [] if tripped else self._release(self._held.passed(check))
+            free = () if tripped else self._held.passed(check)
+            if not self.watch.knows(check.response_id):
+                self._held.drop(check.response_id)
+            return self._release(free)
         self._held.drop(check.response_id)
         effects: list[Effect] = [
             Tell(
