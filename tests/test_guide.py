@@ -64,7 +64,7 @@ def test_a_program_prints_what_its_page_says(
 
 def test_every_page_has_a_program_and_every_program_an_outcome() -> None:
     pages = {page.stem for page in GUIDE.glob("*.md")} - {"coming-from"}
-    assert pages == {"talk", "tools", "interrupt", "record", "resume", "budget", "azure", "transcribe"}
+    assert pages == {"talk", "tools", "interrupt", "record", "resume", "budget", "azure", "transcribe", "transport"}
     for page in pages:
         text = (GUIDE / f"{page}.md").read_text()
         assert text.count("```python\n") == len(PROGRAM.findall(text)) > 0, page

@@ -29,12 +29,12 @@ class AsgiTransport:
     async def send(self, frame: bytes) -> None:
         """Send one event. Raises TransportClosed."""
         if self._closed:
-            raise self._closed
+            raise self._closed.again()
         try:
             await self._websocket.send_text(frame.decode())
         except (WebSocketDisconnect, RuntimeError) as gone:
             self._closed = self._closed or TransportClosed(1006, str(gone))
-            raise self._closed from None
+            raise self._closed.again() from None
 
     async def __aiter__(self) -> AsyncIterator[bytes | str]:
         while self._closed is None:
