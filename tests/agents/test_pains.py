@@ -392,6 +392,33 @@ def test_what_was_heard_goes_by_the_clock_where_nobody_tells_and_by_the_tracker_
     play(story)
 
 
+@pytest.mark.parametrize("approved", [True, False])
+def test_a_call_that_waits_for_a_person_outlives_its_connection(approved: bool) -> None:
+    """Row 13."""
+
+    async def story() -> None:
+        @function_tool(needs_approval=True)
+        def pay() -> str:
+            return "paid"
+
+        llm = ScriptLlm(Use("pay"), "It is paid.")
+        async with acting("memory", RealtimeAgent("Ann", tools=[pay]), llm) as scene:
+            await scene.session.send_message("Pay.")
+            asked = await scene.until("tool_approval_required")
+            await scene.answered()
+            await scene.drop()
+            await scene.until("reconnected")
+            await (scene.session.approve(asked) if approved else scene.session.reject(asked))
+            assert await scene.answered(2) == "It is paid."
+            said = str(llm.requests[1].items)
+            assert ("paid" in said) == approved
+            call = scene.session.history[1]
+            assert isinstance(call, RealtimeToolCallItem)
+            assert call.status == "completed"
+
+    play(story)
+
+
 def test_history_is_seeded_saved_and_taken_up_again(tmp_path: Any) -> None:
     """Row 16."""
 
@@ -535,6 +562,27 @@ def test_hooks_are_called_in_order() -> None:
             "tool weather", "output 21 degrees in Rome", "from Ann",
         ]  # fmt: skip
         assert [each for each in told if each.startswith("end")][-1] == "end Bob Bob."
+
+    play(story)
+
+
+def test_hooks_may_be_methods() -> None:
+    async def story() -> None:
+        told: list[str] = []
+        both = asyncio.Event()
+
+        class Follow(AgentHooks):
+            async def on_start(self, context: Any, agent: RealtimeAgent) -> None:
+                told.append(f"start {agent.name}")
+
+            def on_end(self, context: Any, agent: RealtimeAgent, text: str) -> None:
+                told.append(f"end {text.strip()}")
+                both.set()
+
+        async with acting("memory", RealtimeAgent("Ann", hooks=Follow()), ScriptLlm("Hi.")) as scene:
+            await scene.session.send_message("Hi.")
+            await asyncio.wait_for(both.wait(), 10)
+        assert told == ["start Ann", "end Hi."]
 
     play(story)
 

@@ -20,7 +20,8 @@ NO_ARGUMENTS = {"type": "object", "properties": {}, "required": [], "additionalP
 
 @dataclass(kw_only=True)
 class AgentHooks:
-    """What an application may follow on one agent; each may be a plain function or a coroutine function.
+    """What an application may follow on one agent: plain functions or coroutine functions, given by name or written as
+    methods of a subclass.
 
     `on_start(context, agent)`, `on_end(context, agent, text)`, `on_handoff(context, agent, source)`,
     `on_tool_start(context, agent, tool)`, `on_tool_end(context, agent, tool, output)`.
@@ -31,6 +32,12 @@ class AgentHooks:
     on_handoff: Callable[..., Any] | None = None
     on_tool_start: Callable[..., Any] | None = None
     on_tool_end: Callable[..., Any] | None = None
+
+    def __post_init__(self) -> None:
+        # What was not given must not hide a subclass's method of that name.
+        for each in dataclasses.fields(self):
+            if self.__dict__.get(each.name) is None:
+                self.__dict__.pop(each.name, None)
 
 
 @dataclass(eq=False)

@@ -9,6 +9,7 @@ from duologue.agents.guardrails import OutputGuardrail as RealtimeOutputGuardrai
 from duologue.agents.history import HistoryItem as RealtimeItem
 from duologue.agents.tools import RunContext as RunContextWrapper
 from duologue.agents.tools import function_tool as tool
+from duologue.client.endpoint import ConnectionOptions as TransportConfig
 from duologue.client.thin import (
     CloudflareRealtimeTransportLayer,
     OpenAIRealtimeSIPModel,
@@ -31,6 +32,7 @@ __all__ = [
     "RealtimeOutputGuardrail",
     "RealtimeTransportLayer",
     "RunContextWrapper",
+    "TransportConfig",
     "TwilioRealtimeTransportLayer",
     "handoff",
     "tool",

@@ -62,7 +62,8 @@ class Spoken:
         self.sounding = False
         """In a call: whether an answer is being played."""
         self._held = HeldAudio()
-        self._begun: OrderedDict[str, None] = OrderedDict()
+        self.begun: OrderedDict[str, None] = OrderedDict()
+        """Items whose first sound was heard: more of it decides nothing."""
         self._made: OrderedDict[str, str] = OrderedDict()
 
     def hold(self, sound: Sound, cast: Cast) -> bool:
@@ -71,19 +72,15 @@ class Spoken:
             return False
         return self._held.put(sound)
 
-    def more(self, event: ev.ResponseOutputAudioDelta) -> AudioData | None:
-        """Sound of an item that was heard before, which decides nothing; None for the first of an item."""
-        return heard(event) if event.item_id in self._begun else None
-
     def sound(self, event: ev.ResponseOutputAudioDelta) -> list[Effect]:
         """Sound to be heard."""
-        if event.item_id in self._begun:
+        if event.item_id in self.begun:
             return [Tell(heard(event))]
         self.sounded = True
         self.playing = event.item_id
-        self._begun[event.item_id] = None
-        while len(self._begun) > _REMEMBERED:
-            self._begun.popitem(last=False)
+        self.begun[event.item_id] = None
+        while len(self.begun) > _REMEMBERED:
+            self.begun.popitem(last=False)
         return [Tell(AudioStart(response_id=event.response_id, item_id=event.item_id)), Tell(heard(event))]
 
     def makes(self, response_id: str, item_id: str) -> None:
@@ -105,8 +102,9 @@ class Spoken:
     def words(self, response_id: str, item_id: str, delta: str, cast: Cast) -> list[Effect]:
         """More words."""
         effects: list[Effect] = [Tell(TranscriptDelta(role="assistant", item_id=item_id, delta=delta))]
-        checks = self.watch.said(response_id, item_id, delta) if cast.output_guardrails else []
-        return effects + self._check(checks, cast)
+        if not cast.output_guardrails:
+            return effects
+        return effects + self._check(self.watch.said(response_id, item_id, delta), cast)
 
     def all_words(self, response_id: str, item_id: str, text: str, cast: Cast) -> list[Effect]:
         """The words are whole."""

@@ -25,6 +25,7 @@ from duologue.agents.events import (
     UsageUpdated,
 )
 from duologue.agents.history import HIDDEN, readable_one
+from duologue.agents.spoken import heard
 from duologue.agents.tools import RunContext
 from duologue.agents.tracer import Tracer
 from duologue.agents.tracker import SpeedOfSpeech
@@ -171,10 +172,10 @@ class Stage:
 
     def _server(self, event: ev.ServerEvent | UnknownEvent) -> None:
         if type(event) is ev.ResponseOutputAudioDelta:
-            if (more := self.director.spoken.more(event)) is not None:
-                # Half of all events are more of the same sound.
+            if event.item_id in self.director.spoken.begun:
+                # Half of all events are more of the same sound, which decides nothing.
                 if not self.over:
-                    self._session.audience.tell(more)
+                    self._session.audience.tell(heard(event))
                 return
             if self._voice is None:
                 self._pace.began(event.item_id, self.client.realtime.clock())
