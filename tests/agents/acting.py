@@ -249,7 +249,7 @@ async def acting(
                 return near
         else:
             url = await stack.enter_async_context(serving(server))
-            settings = replace(settings, url=f"{url}?model=script", api_key="sk-any")
+            settings = replace(settings, url=f"{url}?model=script")
         session = RealtimeSession(agent, transport, config=config, settings=settings, **options)
         scene = Scene(session, llm, kind)
         async with session:

@@ -72,7 +72,7 @@ def test_a_call_of_others_is_ended_at_the_provider() -> None:
             call: Any = scene.session.transport.connection
             url = scene.session.settings.url
             assert url is not None
-            beside = RealtimeSession(ANN, settings=at(url, api_key="sk-any"))
+            beside = RealtimeSession(ANN, settings=at(url))
             await beside.connect(call_id=call.call_id)
             await beside.hang_up()
             await scene.until("session_ended")

@@ -27,7 +27,8 @@ async def hand_on(client: RealtimeClient, offer: str, settings: Mapping[str, Any
         "sdp": (None, offer.encode(), "application/sdp"),
         "session": (None, msgspec.json.encode(session), "application/json"),
     }
-    headers = {"Authorization": f"Bearer {await client.realtime.key() or ''}"}
+    key = await client.realtime.key()
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
         async with httpx.AsyncClient(timeout=_TIMEOUT_S, headers=headers) as http:
             reply = await http.post(address, files=parts)

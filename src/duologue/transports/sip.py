@@ -106,7 +106,8 @@ class SipCalls:
         self._base = base_url.rstrip("/")
         self._key = api_key
         self._secret = webhook_secret
-        self._http = httpx.AsyncClient(timeout=_TIMEOUT_S, headers={"Authorization": f"Bearer {api_key}"})
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._http = httpx.AsyncClient(timeout=_TIMEOUT_S, headers=headers)
 
     def __repr__(self) -> str:
         return f"<SipCalls at {self._base}>"

@@ -150,7 +150,7 @@ class _Line:
     def __init__(self, address: str, api_key: str) -> None:
         self.call_id: str | None = None
         self._address = address
-        self._headers = {"Authorization": f"Bearer {api_key}"}
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._near = (urlsplit(address).hostname or "") in _LOOPBACK
 
     def _http(self, timeout_s: float | None) -> httpx.AsyncClient:
