@@ -179,6 +179,7 @@ def test_a_caller_that_leaves_while_it_is_not_read_from_takes_all_along(tmp_path
                 await upstream.asked.wait()
                 while not all(call._early_full for call in relay._calls):
                     await ws.send(APPEND)
+                    await asyncio.sleep(0)  # what the relay has no room for would keep its end from arriving
                 if abruptly:
                     ws.transport.abort()
                 else:

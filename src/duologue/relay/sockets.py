@@ -34,6 +34,8 @@ BUFFER_BYTES = 2048
 """What an idle connection reads into; it doubles as soon as what comes fills it."""
 LONGEST_KEY = 64
 """More is never a good one, and has to fit in there."""
+READ_BYTES = 32 * 1024
+"""At most so much is read at a time. `picows` doubles its buffer whenever one read fills it, and never gives that back."""
 HIGH_WATER_BYTES = 256 * 1024
 """Bytes that may wait for a slow reader before the other side is made to wait."""
 COPIED_BYTES = 8192
@@ -264,7 +266,16 @@ class Socket(picows.WSListener):
             self._timer = asyncio.get_running_loop().call_later(seconds, self._transport.disconnect, False)
 
 
-class Upgraded(WSProtocol):  # type: ignore[misc]
+class _Reader(WSProtocol):  # type: ignore[misc]
+    """Reads little at a time: how long a burst was decides nothing about what the connection keeps."""
+
+    def get_buffer(self, hint: int) -> memoryview:
+        """Called by the transport, for every read."""
+        room: memoryview = super().get_buffer(hint)
+        return room if len(room) <= READ_BYTES else room[:READ_BYTES]
+
+
+class Upgraded(_Reader):
     """What an HTTP server hands its socket to once a client asks for a WebSocket: uvicorn's interface to such a class."""
 
     def __init__(self, gate: Gate, most_bytes: int) -> None:
@@ -349,7 +360,7 @@ async def connect(
     port = parts.port or (443 if secure else 80)
     resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     # By hand, as `picows.ws_connect` leaves the connection open where it is cancelled during the handshake.
-    protocol = WSProtocol(
+    protocol = _Reader(
         parts.netloc, resource, True, listener, _log, True, HANDSHAKE_SECONDS, False, 20, 20,
         picows.WSAutoPingStrategy.PING_WHEN_IDLE, False, most_bytes, list(headers.items()), BUFFER_BYTES,
     )  # fmt: skip
