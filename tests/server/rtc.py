@@ -69,8 +69,12 @@ class RtcCaller:
         return sum(len(sound) // 48 for sound in self.sounds if level(sound) > LOUD)
 
     async def hears(self, loud_ms: int) -> None:
-        """Wait until that much sound has come since the last call of this."""
+        """Wait until that much sound has come from now on."""
         self.sounds.clear()
+        await self.has_heard(loud_ms)
+
+    async def has_heard(self, loud_ms: int) -> None:
+        """Wait until that much sound has come since `sounds` was cleared."""
         async with asyncio.timeout(TIMEOUT_S):
             while self.loud_ms < loud_ms:
                 self._came.clear()
