@@ -121,6 +121,23 @@ def test_a_turn_that_waits_for_nothing_ended_with_what_it_had_last() -> None:
     assert (turn.kind, turn.ended_ms) == ("turn", 40)
 
 
+def test_in_a_call_an_answer_waits_for_its_sound_and_ended_when_it_did() -> None:
+    trace = Tracing("t", played_there=True)
+    trace.typed(0)
+    trace.told(start(), 10)
+    trace.told(words(), 20)
+    assert trace.told(end(), 30) == []
+    response, turn = trace.told(told.AudioStart(response_id="r1", item_id="i"), 50)
+    assert (response.ended_ms, response.attributes["first_audio_ms"]) == (30, 40)
+    assert turn.attributes["to_audio_ms"] == 50
+    trace.typed(60)
+    trace.told(start("r2"), 70)
+    trace.told(words(), 80)
+    trace.told(end("r2"), 90)  # and it is never heard
+    old, left, _ = trace.typed(500)
+    assert (old.ended_ms, left.ended_ms) == (90, 90)
+
+
 def test_agents_that_begin_by_themselves_make_a_turn() -> None:
     trace = Tracing("t")
     trace.told(start(), 10)
@@ -178,10 +195,10 @@ def moves() -> st.SearchStrategy[Any]:
     )
 
 
-@given(st.lists(moves(), max_size=60))
-def test_any_story_makes_whole_spans(story: list[Any]) -> None:
+@given(st.lists(moves(), max_size=60), st.booleans())
+def test_any_story_makes_whole_spans(story: list[Any], played_there: bool) -> None:
     """Each span begins once and ends once, in time, and belongs to one that is there; nothing is open after the end."""
-    trace, news, now_ms = Tracing("t"), [], 0
+    trace, news, now_ms = Tracing("t", played_there=played_there), [], 0
     news += trace.begin("session", {}, now_ms)
     for move in story:
         now_ms += 10

@@ -26,7 +26,9 @@ class Tracer:
         self._wire: Any = None
         self._tracing: Tracing | None = None
         if not settings.tracing_disabled:
-            self._tracing = Tracing(random_id("trace"), content=settings.trace_content)
+            self._tracing = Tracing(
+                random_id("trace"), content=settings.trace_content, played_there=session.link.sound_elsewhere
+            )
             client.on("_session", self._knows)
 
     @property

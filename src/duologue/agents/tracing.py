@@ -51,12 +51,18 @@ class _Open:
 
 
 class Tracing:
-    """The spans of one connected session. Each method returns the spans that began or ended by it, in order."""
+    """The spans of one connected session. Each method returns the spans that began or ended by it, in order.
 
-    def __init__(self, trace_id: str, *, content: bool = False) -> None:
+    In a call (`played_there`) the server plays, and may begin after the answer is complete: its span is told when that is
+    known, or when the next answer or turn begins.
+    """
+
+    def __init__(self, trace_id: str, *, content: bool = False, played_there: bool = False) -> None:
         self.trace_id = trace_id
         self.ended: deque[Span] = deque(maxlen=KEPT)
         self._content = content
+        self._played_there = played_there
+        self._unheard: tuple[_Open, Status, int, dict[str, Value]] | None = None
         self._open: OrderedDict[Key, _Open] = OrderedDict()
         self._count = 0
         self._news: list[Span] = []
@@ -95,6 +101,7 @@ class Tracing:
 
     def end(self, status: Status, now_ms: int, **attributes: Value) -> list[Span]:
         """The session is over, with all that was under way."""
+        self._hear()
         self._turn = None
         for key in [key for key in reversed(self._open) if key[0] != "session"]:
             self._finish(key, "cancelled", now_ms)
@@ -142,6 +149,7 @@ class Tracing:
 
     def _begin_turn(self, by: str, now_ms: int) -> _Open:
         """A new turn, but where the user goes on before anything was answered."""
+        self._hear()
         turn = self._turn
         if turn is None or turn.attributes.get("responses"):
             if turn is not None and self._response is not None and by == "speech":
@@ -161,6 +169,7 @@ class Tracing:
     # --- answers ---------------------------------------------------------------------------------------------
 
     def _agent_start(self, event: events.AgentStart, now_ms: int) -> None:
+        self._hear()
         self._wished = False
         if self._turn is None:
             self._begin_turn("agent", now_ms)
@@ -175,7 +184,22 @@ class Tracing:
         more: dict[str, Value] = {"text": event.text} if self._content else {}
         if self._response is not None and self._response.key[1] == event.response_id:
             self._response = None
-        self._finish(("response", event.response_id), _STATUS.get(event.status, "failed"), now_ms, **more)
+        status = _STATUS.get(event.status, "failed")
+        span = self._open.get(("response", event.response_id))
+        words_only = (
+            span is not None and "first_output_ms" in span.attributes and "first_audio_ms" not in span.attributes
+        )
+        if span is not None and self._played_there and words_only and status == "ok":
+            self._hear()
+            self._unheard = (span, status, now_ms, more)
+            return
+        self._finish(("response", event.response_id), status, now_ms, **more)
+
+    def _hear(self) -> None:
+        """The answer whose sound was awaited has it, or gets none any more."""
+        if self._unheard is not None:
+            (span, status, ended_ms, more), self._unheard = self._unheard, None
+            self._finish(span.key, status, ended_ms, **more)
 
     def _words(self, event: events.TranscriptDelta, now_ms: int) -> None:
         if event.role == "assistant" and self._response is not None:
@@ -189,6 +213,8 @@ class Tracing:
         if (span := self._open.get(("response", event.response_id))) is not None:
             self._first(span, "output", now_ms)
             self._first(span, "audio", now_ms)
+            if self._unheard is not None and self._unheard[0] is span:
+                self._hear()
 
     def _first(self, response: _Open, what: str, now_ms: int) -> None:
         if f"first_{what}_ms" in response.attributes:
