@@ -38,7 +38,7 @@ def test_a_program_prints_what_the_page_says(code: str, says: str, host: str) ->
 
 
 def test_every_program_has_an_outcome_and_every_event_is_named() -> None:
-    assert TEXT.count("```python\n") == len(PROGRAMS) == 4
+    assert TEXT.count("```python\n") == len(PROGRAMS) == 5
     for event in SessionEvent.__subclasses__():
         assert f"`{event.type}`" in TEXT or event.type == "raw_model_event", event.type
 
