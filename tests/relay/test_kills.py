@@ -184,10 +184,32 @@ def test_a_caller_that_leaves_while_it_is_not_read_from_takes_all_along(tmp_path
                     ws.transport.abort()
                 else:
                     ws.transport.close()
-                async with asyncio.timeout(3):
+                async with asyncio.timeout(8):  # the upstream is waited for ten seconds
                     while relay.calls:  # noqa: ASYNC110
                         await asyncio.sleep(0.01)
             upstream.open.set()
+
+    asyncio.run(story())
+
+
+def test_frames_of_nothing_fill_the_early_queue_too(tmp_path: Path) -> None:
+    async def story() -> None:
+        upstream = Upstream()
+        async with (
+            relaying(tmp_path, upstream, process_request=upstream.handshake) as (host, relay),
+            nothing_left(relay, upstream),
+        ):
+            ws = await connect(f"ws://{host}/", compression=None, ping_interval=None)
+            await upstream.asked.wait()
+            for _ in range(relay_call.EARLY_BYTES // relay_call.FRAME_BYTES + 1):
+                await ws.send("")
+            while not all(call._early_full for call in relay._calls):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            upstream.open.set()
+            with suppress(ConnectionClosed):
+                while True:
+                    await ws.recv()
+            assert ws.close_code == 1008
 
     asyncio.run(story())
 

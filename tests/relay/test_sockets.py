@@ -116,3 +116,11 @@ def test_pings_are_answered_between_the_pieces_of_a_message(tmp_path: Path) -> N
             assert await heard.get() == APPEND.decode()
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize(("head", "payload"), [(FIN | PING, b"x" * 125), (FIN | PONG, b""), (CONTINUATION, b"")])
+def test_frames_that_carry_nothing_come_to_an_end(tmp_path: Path, head: int, payload: bytes) -> None:
+    begun = [frame(TEXT, b"{")] if head == CONTINUATION else []
+    bound = [*begun, *[frame(head, payload)] * 1000]
+    assert sent(tmp_path, *bound, frame(FIN | CLOSE, (1000).to_bytes(2)))[0] == 1000
+    assert sent(tmp_path, *bound, frame(head, payload))[0] == 1008

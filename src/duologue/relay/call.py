@@ -33,6 +33,8 @@ from duologue.relay.tools import run_tool
 
 EARLY_BYTES = 256 * 1024
 """What a caller may send before the upstream is open; then it is not read from any more."""
+FRAME_BYTES = 64
+"""What keeping a frame costs beside its bytes: nobody is to be kept busy with a million of nothing."""
 LOOK_SECONDS = 0.5
 """How often the system is asked whether a caller that is not read from is still there."""
 BILL_SECONDS = 3.0
@@ -323,7 +325,7 @@ class Call:
     def _keep(self, frame: bytes) -> None:
         """The upstream is not open yet."""
         self._early.append(frame)
-        self._early_bytes += len(frame)
+        self._early_bytes += len(frame) + FRAME_BYTES
         if self._early_bytes > EARLY_BYTES and self.caller is not None and not self._early_full:
             self._early_full = True
             self.caller.pause()

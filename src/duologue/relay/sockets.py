@@ -36,6 +36,8 @@ LONGEST_KEY = 64
 """More is never a good one, and has to fit in there."""
 READ_BYTES = 32 * 1024
 """At most so much is read at a time. `picows` doubles its buffer whenever one read fills it, and never gives that back."""
+MOST_PINGS = 1000
+"""Frames that carry nothing, between two sweeps; no rate of events is counted for them."""
 HIGH_WATER_BYTES = 256 * 1024
 """Bytes that may wait for a slow reader before the other side is made to wait."""
 COPIED_BYTES = 8192
@@ -61,7 +63,7 @@ class Socket(picows.WSListener):
     """A line over one WebSocket."""
 
     __slots__ = (
-        "_closing", "_code", "_ear", "_meet", "_most_bytes", "_parts", "_paused", "_reason", "_safe",
+        "_closing", "_code", "_ear", "_empty_frames", "_meet", "_most_bytes", "_parts", "_paused", "_reason", "_safe",
         "_timer", "_transport", "on_over", "quiet_sweeps",
     )  # fmt: skip
 
@@ -76,6 +78,7 @@ class Socket(picows.WSListener):
         self._timer: asyncio.TimerHandle | None = None
         self.on_over: Callable[[Socket], object] | None = None
         """Told once the connection is over, after its ear."""
+        self._empty_frames = 0
         self.quiet_sweeps = 0
         """How often `sweep` came by since the peer was last heard of."""
 
@@ -126,6 +129,7 @@ class Socket(picows.WSListener):
 
     def sweep(self) -> None:
         """Another while has passed: ask a silent peer for a sign of life, and cut off one that gave none."""
+        self._empty_frames = 0
         if self._closing or self._paused:
             return
         self.quiet_sweeps += 1
@@ -197,6 +201,8 @@ class Socket(picows.WSListener):
             return
         elif frame.rsv1 or frame.rsv2 or frame.rsv3:
             self._break(1002, "reserved bits")
+        elif (kind is _PING or kind is _PONG or not frame.payload_size) and self._counted() > MOST_PINGS:
+            self._break(1008, "too many frames that carry nothing")
         elif kind is _PING:
             self._transport.send_pong(frame.get_payload_as_bytes())
         elif kind is _PONG:
@@ -213,6 +219,10 @@ class Socket(picows.WSListener):
                 self._break(1003, "binary messages are not understood")
         else:
             self._parts = bytearray(frame.get_payload_as_memoryview())
+
+    def _counted(self) -> int:
+        self._empty_frames += 1
+        return self._empty_frames
 
     def _continued(self, frame: Any) -> None:
         if self._parts is None:
