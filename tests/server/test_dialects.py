@@ -66,6 +66,21 @@ def test_no_id_of_a_client_s_is_taken_for_the_name_of_an_update() -> None:
     assert shown(one, UPDATED)["temperature"] == 0.7
 
 
+def test_somebody_else_s_update_in_a_call_hides_no_id() -> None:
+    beta = Beta("mark")
+    refused = update(beta, temperature=0.7)
+    shown(beta, UPDATED)  # another guest's
+    details = wire.ErrorDetails(type="invalid_request_error", message="no", event_id=str(refused.event_id))
+    assert shown(beta, wire.Error(event_id="e", error=details))["event_id"] == "mine"
+
+
+def test_an_update_without_an_id_has_none_in_its_error() -> None:
+    beta = Beta("mark")
+    refused = beta.read(b'{"type":"session.update","session":{}}')
+    details = wire.ErrorDetails(type="invalid_request_error", message="no", event_id=str(refused.event_id))
+    assert shown(beta, wire.Error(event_id="e", error=details))["event_id"] is None
+
+
 def test_what_was_chosen_before_the_session_is_shown_from_its_start() -> None:
     beta = Beta("mark", 1.1)
     assert shown(beta, wire.SessionCreated(event_id="e", session=SESSION))["temperature"] == 1.1

@@ -35,7 +35,6 @@ class Ga:
 
 class _Update(Struct, frozen=True, kw_only=True):
     name: str
-    event_id: str | None
     temperature: float | None
 
 
@@ -43,8 +42,8 @@ class Beta:
     """A client of the beta. It is shown the temperature that it chose, as soon as the update with it is taken.
 
     GA knows no temperature, so the update goes in without it, and under a name by which its answer is recognized:
-    each update has exactly one, in order. The names begin with `mark`, which must be an id that no client can guess.
-    `temperature` is what was chosen before the session began.
+    each update has exactly one, in order. The names begin with `mark`, which must be an id that no client can guess,
+    and end with the update's own id. `temperature` is what was chosen before the session began.
     """
 
     def __init__(self, mark: str, temperature: float | None = None) -> None:
@@ -60,8 +59,8 @@ class Beta:
             return event
         self._count += 1
         wish = parse(frame)["session"].get("temperature")
-        own = event.event_id if isinstance(event.event_id, str) else None
-        self._updates.append(_Update(name=f"{self._mark} {self._count}", event_id=own, temperature=wish))
+        own = event.event_id if isinstance(event.event_id, str) else ""
+        self._updates.append(_Update(name=f"{self._mark} {self._count} {own}", temperature=wish))
         return replace(event, event_id=self._updates[-1].name)
 
     def write(self, event: ServerEvent) -> list[bytes]:
@@ -69,8 +68,10 @@ class Beta:
         if isinstance(event, SessionUpdated) and self._updates:
             wish = self._updates.popleft().temperature
             self._temperature = self._temperature if wish is None else wish
-        if isinstance(event, Error) and self._updates and event.error.event_id == self._updates[0].name:
-            event = replace(event, error=replace(event.error, event_id=self._updates.popleft().event_id))
+        if isinstance(event, Error) and (name := event.error.event_id or "").startswith(f"{self._mark} "):
+            # In a call others update the session too: theirs may have been taken for this one's answer.
+            self._updates = deque(update for update in self._updates if update.name != name)
+            event = replace(event, error=replace(event.error, event_id=" ".join(name.split(" ")[2:]) or None))
         frames = server_event_to_beta(event)
         match event:
             case SessionCreated() | SessionUpdated():
