@@ -17,6 +17,7 @@ from duologue.audio.resample import Resampler
 from duologue.engines.base import SpeechHints, SttSettings, Transcript
 from duologue.engines.framing import DATA, END, Frame
 from duologue.engines.pocketsphinx import PocketsphinxStt, _wanted
+from duologue.engines.pocketsphinx_worker import NICENESS
 from duologue.engines.worker import Worker
 from duologue.errors import EngineError
 
@@ -155,6 +156,19 @@ def test_the_answer_comes_soon_after_the_end(clip: Clip) -> None:
             utterance.finish()
             assert await listening == ["what is the weather in paris"]
             assert time.perf_counter() - started < 0.5
+
+    asyncio.run(check())
+
+
+def test_the_process_that_keeps_the_time_of_calls_goes_before_the_workers() -> None:
+    if not hasattr(os, "getpriority"):
+        pytest.skip("no priorities here")
+
+    async def check() -> None:
+        async with recognizer() as engine:
+            own = os.getpriority(os.PRIO_PROCESS, 0)
+            for pid in engine.worker_pids:
+                assert os.getpriority(os.PRIO_PROCESS, pid) == min(19, own + NICENESS)
 
     asyncio.run(check())
 
