@@ -9,6 +9,10 @@ Clock = Callable[[], int]
 """Milliseconds that never run backwards; the zero is arbitrary."""
 
 
+monotonic_s = time.monotonic
+"""Monotonic time in s, for what asks so often that a function of Python's would be too much. `monotonic_ms` is as old."""
+
+
 def monotonic_ms() -> int:
     """Monotonic time in ms, for durations and deadlines."""
     return time.monotonic_ns() // 1_000_000

@@ -1,4 +1,4 @@
-"""Heads of deltas: what was proven once is proven for all that looks the same."""
+"""Deltas: what was proven once is proven for all that looks the same."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from told import Call, policy, secret_policy
 
-from duologue.relay.deltas import Heads
+from duologue.relay.deltas import Deltas
 from duologue.relay.policy import Hooks, Policy
-from duologue.relay.shapes import ends_in_words, sound_bytes
 
 SOUND = "response.output_audio.delta"
 WORDS = ("response.output_audio_transcript.delta", "response.output_text.delta")
@@ -27,11 +26,11 @@ def delta(text: str = "AAAA", *, kind: str = SOUND, event: str = "event_Ab12", *
     return json.dumps(made, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def heads(kind: str = SOUND) -> Heads:
-    """One that has seen a delta already."""
-    found = Heads(kind)
-    assert found.end(delta(kind=kind))
-    return found
+def known() -> Deltas:
+    """What has seen a delta already."""
+    deltas = Deltas(SOUND)
+    assert deltas.proves_sound(delta())
+    return deltas
 
 
 @pytest.mark.parametrize(
@@ -48,12 +47,12 @@ def heads(kind: str = SOUND) -> Heads:
         delta().replace(b",", b", ").replace(b'":', b'": '),
     ],
 )
-def test_a_head_ends_where_the_delta_begins(frame: bytes) -> None:
-    for found in (Heads(SOUND), heads()):
+def test_deltas_of_sound(frame: bytes) -> None:
+    for deltas in (Deltas(SOUND), known()):
         for _ in range(2):
-            assert frame[found.end(frame) :] == b'AAAA"}'
-            assert found.item_id == json.loads(frame)["item_id"]
-            assert found.response_id == "resp_1"
+            assert deltas.proves_sound(frame)
+            assert deltas.item_id == json.loads(frame)["item_id"]
+            assert deltas.response_id == "resp_1"
 
 
 @pytest.mark.parametrize(
@@ -78,19 +77,26 @@ def test_a_head_ends_where_the_delta_begins(frame: bytes) -> None:
         delta(kind="response.output_audioxdelta"),
         b" " + delta(),
         b"\xef\xbb\xbf" + delta(),
+        delta("some words"),
+        delta("AAA"),
+        delta("AA\\u0041"),
+        delta('AAAA","delta":"AAAA'),
+        delta() + b" ",
+        delta()[:-1],
+        delta()[:-2] + b'=="}',
     ],
 )
-def test_other_frames_have_none(frame: bytes) -> None:
-    for found in (Heads(SOUND), heads()):
-        assert found.end(frame) == 0
+def test_other_frames_are_none(frame: bytes) -> None:
+    for deltas in (Deltas(SOUND), known()):
+        assert not deltas.proves_sound(frame)
 
 
-def test_what_was_found_before_is_forgotten() -> None:
-    found = heads()
-    assert found.end(delta(item_id="item_2"))
-    assert found.item_id == "item_2"
-    assert found.end(delta())
-    assert found.item_id == "item_1"
+def test_what_was_known_before_is_forgotten() -> None:
+    deltas = known()
+    assert deltas.proves_sound(delta(item_id="item_2"))
+    assert deltas.item_id == "item_2"
+    assert deltas.proves_sound(delta())
+    assert deltas.item_id == "item_1"
 
 
 @given(st.lists(st.tuples(st.integers(0, 250), st.binary(min_size=1, max_size=3)), min_size=1, max_size=3))
@@ -99,9 +105,9 @@ def test_what_is_remembered_lets_nothing_pass_that_the_pattern_would_stop(change
     for place, piece in changes:
         frame[place : place + len(piece)] = piece
     changed = bytes(frame)
-    known = heads()
-    assert known.end(delta(event="event_12345678"))
-    assert known.end(changed) == Heads(SOUND).end(changed)
+    deltas = Deltas(SOUND)
+    assert deltas.proves_sound(delta(event="event_12345678"))
+    assert deltas.proves_sound(changed) == Deltas(SOUND).proves_sound(changed)
 
 
 def judged(frame: bytes) -> dict[str, Any] | None:
@@ -166,9 +172,6 @@ def test_padding_may_stand_behind_words() -> None:
     for other in (b"Zx 1kL", b"Zx\\1kL", b'Zx","x":"', b'Zx"}{"'):
         assert judged(frame.replace(b"Zx81kL", other)) is None
     assert judged(frame + b" ") is None
-    start = Heads(*WORDS).end(frame)
-    assert ends_in_words(frame, start)
-    assert sound_bytes(frame, start) is None
 
 
 def test_a_key_in_words_is_taken_out() -> None:

@@ -35,10 +35,27 @@ def test_a_bucket_never_gives_more_than_its_rate(steps: list[tuple[float, float]
 
 def test_what_one_limit_refuses_costs_nothing_of_the_other() -> None:
     rates = Rates(Limits(events_per_s=1, events_burst=1, audio_s_per_minute=1))
-    assert not rates.sound_event(2000, 0)
-    assert rates.sound_event(600, 0)
-    assert not rates.sound_event(400, 0)
+    assert not rates.sound(2000, 1, 0)
+    assert rates.sound(600, 1, 0)
+    assert not rates.sound(400, 1, 0)
     assert rates.audio(400, 0)
+
+
+def test_what_was_taken_ahead_is_given_back() -> None:
+    rates = Rates(Limits(events_per_s=1, events_burst=12, audio_s_per_minute=60))
+    assert rates.sound(6000, 2, 0, ahead=True)
+    assert (rates.paid, rates.paid_bytes) == (9, 6000)
+    rates.paid -= 2
+    assert not rates.audio(51_001, 0)
+    assert rates.audio(51_000, 0)
+    assert rates.paid == 0
+    assert [rates.event(0, 0) for _ in range(10)] == [True] * 9 + [False]
+
+
+def test_nothing_is_taken_ahead_that_is_not_there() -> None:
+    rates = Rates(Limits(events_burst=9))
+    assert rates.sound(0, 1, 0, ahead=True)
+    assert rates.paid == 0
 
 
 def test_money_and_tokens_add_up() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -416,3 +417,28 @@ def test_a_policy_is_a_value_that_shows_no_secret() -> None:
     assert Policy() == Policy(rules=Rules(), limits=Limits())
     assert SECRET not in repr(secret_policy())
     assert "sk-live" not in repr(secret_policy())
+
+
+@pytest.mark.parametrize("lengths", [(960,), (960, 4800), (960, 960, 960, 480), (48, 4800, 960)])
+def test_sound_is_paid_ahead_to_the_byte(lengths: tuple[int, ...]) -> None:
+    call = Call(policy(limits=Limits(audio_s_per_minute=60, events_burst=10_000)))
+    most = 60 * 48_000
+    sent = 0
+    for length in cycle(lengths):
+        frame = b'{"type":"input_audio_buffer.append","audio":"%s"}' % base64.b64encode(bytes(length))
+        if not call.judge.caller_passes(frame, 0):
+            break
+        sent += length
+    assert most - length < sent <= most
+
+
+def test_events_of_sound_are_paid_ahead_one_by_one() -> None:
+    call = Call(policy(limits=Limits(events_burst=25, audio_s_per_minute=1e6)))
+    frame = b'{"type":"input_audio_buffer.append","audio":"AAAA"}'
+    assert sum(call.judge.caller_passes(frame, 0) for _ in range(100)) == 25
+
+
+def test_what_is_paid_ahead_is_there_for_other_events() -> None:
+    call = Call(policy(limits=Limits(events_burst=10)))
+    assert call.judge.caller_passes(b'{"type":"input_audio_buffer.append","audio":"AAAA"}', 0)
+    assert [(call >> {"type": "input_audio_buffer.commit"})[0][0] for _ in range(10)] == ["up"] * 9 + ["down"]

@@ -11,15 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duologue.errors import ProtocolError
-from duologue.relay.shapes import MAX_DEPTH, append_start, canonical, sound_bytes, strict_parse
+from duologue.relay.shapes import MAX_DEPTH, append_bytes, canonical, ends_in_words, strict_parse
 
 APPEND = b'{"type":"input_audio_buffer.append","audio":"%s"}'
-
-
-def append_bytes(frame: bytes) -> int | None:
-    """Bytes of sound in an append of an exact shape; None for all else."""
-    start = append_start(frame)
-    return sound_bytes(frame, start) if start else None
 
 
 @pytest.mark.parametrize(
@@ -75,7 +69,6 @@ def test_other_frames_have_no_exact_shape(frame: bytes) -> None:
 def test_an_exact_shape_is_what_json_makes_of_it(audio: bytes) -> None:
     text = base64.b64encode(audio)
     assert append_bytes(APPEND % text) == len(audio)
-    assert sound_bytes(b'"' + text + b'"}', 1) == len(audio)
 
 
 @given(st.binary(min_size=1, max_size=60))
@@ -90,7 +83,31 @@ def test_whatever_has_the_exact_shape_means_that_to_every_reader(payload: bytes)
 
 @pytest.mark.parametrize("end", [b"", b'"', b"}", b'"} ', b'"}}', b'"]', b'","x":""}', b'=="}', b'AA=AA"}'])
 def test_sound_ends_the_frame(end: bytes) -> None:
-    assert sound_bytes(b"AAAA" + end, 0) is None
+    for start in (b"", b'"event_id":"e",'):
+        assert append_bytes((APPEND % b"AAAA").replace(b'"}', end).replace(b'"type"', start + b'"type"')) is None
+
+
+@pytest.mark.parametrize(
+    ("rest", "words"),
+    [
+        (b'a word"}', True),
+        (b'"}', True),
+        (b'a","obfuscation":"Zx9"}', True),
+        (b'a", "obfuscation": ""}', True),
+        (b'a","obfuscation":"Z x"}', False),
+        (b'a","obfuscation":"Zx"} ', False),
+        (b'a","x":"Zx"}', False),
+        (b'a"} ', False),
+        (b'a"', False),
+        (b"a", False),
+        (b"", False),
+        (b'a\\"}', False),
+        (b'a\n"}', False),
+        (b'a\xff"}', False),
+    ],
+)
+def test_words_that_stand_for_themselves(rest: bytes, words: bool) -> None:
+    assert ends_in_words(b'{"delta":"' + rest, 10) is words
 
 
 STRICT: list[tuple[str, bytes]] = [

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from duologue.clock import monotonic_ms
+from duologue.clock import monotonic_s
 
 if TYPE_CHECKING:
     from duologue.relay.call import Call
 
 
+Passes = Callable[[bytes], bool]
+
+
 class CallerEar:
     """Listens to the caller."""
 
-    __slots__ = ("_call", "_plain")
+    __slots__ = ("_call", "passes")
 
     def __init__(self, call: Call) -> None:
         self._call = call
-        self._plain = call.plain
-
-    def passes(self, frame: bytes) -> bool:
+        self.passes: Passes = self._passes_later if call.plain else _never
         """As in `Ear`."""
-        call = self._call
-        upstream, judge = call.upstream, call.judge
-        if upstream is None or judge is None or not self._plain:
+
+    def _passes_later(self, frame: bytes) -> bool:
+        """Until both ends are there; from then on a function that has all it needs at hand."""
+        if self._call.upstream is None or self._call.judge is None:
             return False
-        if not judge.caller_passes(frame, monotonic_ms()):
-            return False
-        call.from_caller += 1
-        upstream.send(frame)
-        return True
+        self.passes = _from_caller(self._call, self._call.judge.caller_passes, self._call.upstream.send)
+        return self.passes(frame)
 
     def heard(self, frame: bytes) -> None:
         """As in `Ear`."""
@@ -56,23 +56,19 @@ class CallerEar:
 class UpstreamEar:
     """Listens to the upstream."""
 
-    __slots__ = ("_call", "_plain")
+    __slots__ = ("_call", "passes")
 
     def __init__(self, call: Call) -> None:
         self._call = call
-        self._plain = call.plain
-
-    def passes(self, frame: bytes) -> bool:
+        self.passes: Passes = self._passes_later if call.plain else _never
         """As in `Ear`."""
-        call = self._call
-        caller, judge = call.caller, call.judge
-        if caller is None or judge is None or not self._plain:
+
+    def _passes_later(self, frame: bytes) -> bool:
+        """As in `CallerEar`."""
+        if self._call.caller is None or self._call.judge is None:
             return False
-        if not judge.upstream_passes(frame, monotonic_ms()):
-            return False
-        call.from_upstream += 1
-        caller.send(frame)
-        return True
+        self.passes = _from_upstream(self._call, self._call.judge.upstream_passes, self._call.caller.send)
+        return self.passes(frame)
 
     def heard(self, frame: bytes) -> None:
         """As in `Ear`."""
@@ -92,3 +88,31 @@ class UpstreamEar:
     def ended(self, code: int, reason: str) -> None:
         """As in `Ear`."""
         self._call.upstream_gone(code, reason)
+
+
+def _never(_: bytes) -> bool:
+    return False
+
+
+def _from_caller(call: Call, judged: Callable[[bytes, float], bool], send: Callable[[bytes], None]) -> Passes:
+    def passes(frame: bytes) -> bool:
+        if judged(frame, clock() * 1000):
+            call.from_caller += 1
+            send(frame)  # does nothing once the line is closed
+            return True
+        return False
+
+    clock = monotonic_s
+    return passes
+
+
+def _from_upstream(call: Call, judged: Callable[[bytes, float], bool], send: Callable[[bytes], None]) -> Passes:
+    def passes(frame: bytes) -> bool:
+        if judged(frame, clock() * 1000):
+            call.from_upstream += 1
+            send(frame)
+            return True
+        return False
+
+    clock = monotonic_s
+    return passes

@@ -36,7 +36,7 @@ class Line(Protocol):
 class Ear(Protocol):
     """Whoever listens to a line. Called in order, never again after `ended`."""
 
-    def passes(self, frame: bytes) -> bool:
+    def passes(self, frame: bytes, /) -> bool:
         """A whole text frame came in, in whatever encoding: True if it needs nothing more."""
 
     def heard(self, frame: bytes) -> None:

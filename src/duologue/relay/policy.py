@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from math import ceil
 from typing import Any
 
 import msgspec
@@ -23,23 +24,14 @@ from duologue.protocol.server_events import Error, ErrorDetails
 from duologue.protocol.session import FunctionTool, Tool
 from duologue.relay.budget import Budget
 from duologue.relay.commands import Allowance, Caller, CloseCall, Command, Party, ToCaller, ToUpstream
-from duologue.relay.deltas import Heads
+from duologue.relay.deltas import Deltas
 from duologue.relay.hidden_tools import Asked, Hidden, ToolRuns
 from duologue.relay.inbound import Inbound, check_allowed
 from duologue.relay.limits import Rates
 from duologue.relay.outbound import Heard, Outbound
 from duologue.relay.scrub import Scrubber
 from duologue.relay.settings import Limits, Rules
-from duologue.relay.shapes import (
-    PLAIN_APPEND,
-    PLAIN_START,
-    append_start,
-    canonical,
-    ends_in_words,
-    event_id_of,
-    sound_bytes,
-    strict_parse,
-)
+from duologue.relay.shapes import append_bytes, canonical, event_id_of, strict_parse
 
 ENDED = 4000
 """Close code of a call that ran into a limit, as the hosted API closes what it ends."""
@@ -140,16 +132,18 @@ class Judge:
         self._from_caller, self._to_caller = _allowed(rules)
         hooks = policy.hooks
         self._quick_in = _APPEND in self._from_caller and not (hooks.audio and hooks.caller_event)
-        self._quick_out = _DELTA in self._to_caller and not (hooks.audio and hooks.upstream_event)
-        self._quick_words = self._to_caller.issuperset(_WORDS) and not hooks.upstream_event
-        self._sounds, self._words = Heads(_DELTA), Heads(*_WORDS)
+        quick_out = _DELTA in self._to_caller and not (hooks.audio and hooks.upstream_event)
+        quick_words = self._to_caller.issuperset(_WORDS) and not hooks.upstream_event
+        self._sounds = Deltas(_DELTA) if quick_out else None
+        self._words = Deltas(*_WORDS) if quick_words else None
         self._most_bytes = limits.event_bytes
         self._closed = False
         self._own_update: str | None = None
         self._updates_due = 0
         self._opening: dict[str, Any] | None = None
         self._opening_at_ms = 0
-        self._begun_ms = self._last_ms = 0
+        self._begun_ms = 0
+        self._last_ms: float = 0
 
     def begin(self, now_ms: int, first: bytes | None = None) -> Sequence[Command]:
         """The call begins: what the upstream gets before all that the caller sends.
@@ -169,31 +163,30 @@ class Judge:
         self._updates_due = sum(isinstance(command, ToUpstream) for command in commands)
         return commands
 
-    def caller_passes(self, frame: bytes, now_ms: int) -> bool:
+    def caller_passes(self, frame: bytes, now_ms: float) -> bool:
         """True: forward this very frame to the upstream; it is judged, counted and metered.
 
         False says nothing yet: hand the frame to `from_caller`.
         """
-        if not self._quick_in or len(frame) > self._most_bytes:
-            return False
-        start = PLAIN_START if frame.startswith(PLAIN_APPEND) else append_start(frame)
-        size = sound_bytes(frame, start) if start else None
-        if size is None or not self._rates.sound_event(size / self._heard.bytes_per_ms, now_ms):
+        size, rates = append_bytes(frame), self._rates
+        if rates.paid and size == rates.paid_bytes:
+            rates.paid -= 1
+        elif size is None or not self._pays(size, len(frame), now_ms):
             return False
         self._last_ms = now_ms
         return True
 
-    def upstream_passes(self, frame: bytes, now_ms: int) -> bool:
+    def upstream_passes(self, frame: bytes, now_ms: float) -> bool:
         """True: forward this very frame to the caller. False says nothing yet: hand it to `from_upstream`."""
         if self._opening is not None:
             return False
-        heads, proven = self._sounds, False
-        if self._quick_out and (start := heads.end(frame)):
-            proven = sound_bytes(frame, start) is not None
-        elif self._quick_words and (start := (heads := self._words).end(frame)):
-            proven = ends_in_words(frame, start) and not self._scrubber.names_key(frame)
+        deltas = self._sounds
+        if deltas is None or not deltas.proves_sound(frame):
+            deltas = self._words
+            if deltas is None or not deltas.proves_words(frame) or self._scrubber.names_key(frame):
+                return False
         hidden = self._hidden
-        if not proven or (hidden.ids and (heads.item_id in hidden.ids or hidden.shifts(heads.response_id))):
+        if hidden.ids and (deltas.item_id in hidden.ids or hidden.shifts(deltas.response_id)):
             return False
         self._last_ms = now_ms
         return True
@@ -305,7 +298,14 @@ class Judge:
         at_ms = min(self._begun_ms + limits.session_s * 1000, self._last_ms + limits.idle_s * 1000)
         if self._opening is not None:
             at_ms = min(at_ms, self._opening_at_ms + OPENING_MS)
-        return int(at_ms)
+        return ceil(at_ms)
+
+    def _pays(self, sound_bytes: int, frame_bytes: int, now_ms: float) -> bool:
+        """True where sound may pass as it is, and this is not too much of it."""
+        if not self._quick_in or frame_bytes > self._most_bytes:
+            return False
+        ahead = 2 * frame_bytes <= self._most_bytes  # a longer head to as much sound is within the bound as well
+        return self._rates.sound(sound_bytes, self._heard.bytes_per_ms, now_ms, ahead=ahead)
 
     def _hooked(self, event: dict[str, Any]) -> dict[str, Any] | None:
         hook = self._policy.hooks.caller_event
@@ -407,7 +407,8 @@ class Judge:
         return [self._error(problem), *self._close(ENDED, f"{problem.type}.{code}", "relay")]
 
     def _close(self, code: int, reason: str, who: Party, detail: str = "") -> list[Command]:
-        self._closed, self._quick_in, self._quick_out, self._quick_words = True, False, False, False
+        self._closed, self._quick_in, self._sounds, self._words = True, False, None, None
+        self._rates.take_back()
         return [CloseCall(code, reason, who, detail)]
 
 

@@ -28,31 +28,26 @@ ID = rb"[A-Za-z0-9_-]{1,64}"
 _APPEND = re.compile(
     rb'\{(?:"event_id": ?"' + ID + rb'", ?)?"type": ?"input_audio_buffer\.append", ?"audio": ?"', re.ASCII
 )
-PLAIN_APPEND = b'{"type":"input_audio_buffer.append","audio":"'
-PLAIN_START = len(PLAIN_APPEND)
-"""Where the sound begins in an append that begins so, as nearly all of them do."""
-_END = b'"}'
+_PLAIN_APPEND = b'{"type":"input_audio_buffer.append","audio":"'
+END = b'"}'
+_PLAIN_SOUND = slice(len(_PLAIN_APPEND), -len(END))
 _PADDED_END = re.compile(rb'", ?"obfuscation": ?"[A-Za-z0-9]{0,200}"\}')
-_decode = pybase64.b64decode
+decode = pybase64.b64decode
 
 
-def append_start(frame: bytes) -> int:
-    """Where the sound begins in an append of an exact shape; 0 for every other frame."""
-    if frame.startswith(PLAIN_APPEND):
-        return PLAIN_START
-    head = _APPEND.match(frame)
-    return 0 if head is None else head.end()
-
-
-def sound_bytes(frame: bytes, start: int) -> int | None:
-    """Bytes of sound in a frame that ends with it; None where from `start` on there is something else.
+def append_bytes(frame: bytes) -> int | None:
+    """Bytes of sound in an append of an exact shape; None for every other frame.
 
     Decoding is the proof: neither quote nor backslash nor any byte outside of ASCII is in the alphabet.
     """
-    if not frame.endswith(_END):
-        return None
+    sound = _PLAIN_SOUND
+    if not frame.startswith(_PLAIN_APPEND):
+        head = _APPEND.match(frame)
+        if head is None:
+            return None
+        sound = slice(head.end(), -len(END))
     try:
-        return len(_decode(frame[start:-2], None, True))
+        return len(decode(frame[sound], None, True)) if frame.endswith(END) else None
     except ValueError:
         return None
 
@@ -64,7 +59,7 @@ def ends_in_words(frame: bytes, start: int) -> bool:
     for in one step; what else there is in Unicode takes the strict way.
     """
     end = frame.find(b'"', start)
-    if end != len(frame) - 2 or not frame.endswith(_END):
+    if end != len(frame) - 2 or not frame.endswith(END):
         padding = _PADDED_END.match(frame, end) if end > 0 else None
         if padding is None or padding.end() != len(frame):
             return False

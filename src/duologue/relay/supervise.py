@@ -42,7 +42,7 @@ class Supervisor(Judge):
         self._opens = bool(commands)
         return commands
 
-    def upstream_passes(self, frame: bytes, now_ms: int) -> bool:
+    def upstream_passes(self, frame: bytes, now_ms: float) -> bool:
         """Never: there is nobody to pass it to."""
         return False
 
