@@ -24,8 +24,8 @@ _TABLES = (
 _SEEN = "INSERT OR REPLACE INTO relays VALUES (?, ?)"
 # Clocks are set back and forth: a sign of life from the future is none for ever.
 _TAKEN = (
-    "SELECT COUNT(*), COALESCE(SUM(user = ?), 0) FROM seats JOIN relays USING (relay) "
-    f"WHERE seen_s BETWEEN ? - {DEAD_SECONDS} AND ? + {DEAD_SECONDS}"
+    "SELECT COUNT(*), COALESCE(SUM(user = ?), 0) FROM seats WHERE relay IN (SELECT relay FROM relays "
+    f"WHERE seen_s BETWEEN ? - {DEAD_SECONDS} AND ? + {DEAD_SECONDS})"
 )
 
 
