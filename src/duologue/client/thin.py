@@ -18,7 +18,7 @@ from msgspec import Struct
 from duologue.audio.pcm16 import sound_bytes
 from duologue.client.api import ApiKey, Opener, RealtimeAPI
 from duologue.client.emitter import Emitter
-from duologue.client.endpoint import DEFAULT_URL, ConnectionOptions, address
+from duologue.client.endpoint import DEFAULT_MODEL, DEFAULT_URL, ConnectionOptions, address, is_azure
 from duologue.client.settings import ga_fields, merged, session_of
 from duologue.client.verbs import Verbs, names_of
 from duologue.clock import Clock, monotonic_ms
@@ -126,7 +126,10 @@ class ThinClient(Verbs, Emitter):
         asked = _fields(initial_session_config)
         options = self._options(call_id, dangerously_allow_api_key_in_browser)
         self._sound_elsewhere = self.kind == "webrtc" or bool(options.call_id)
-        self._api = self._wire(api_key, model, url or self.url, options)
+        where = url or self.url or DEFAULT_URL
+        if model is None and not is_azure(where):
+            model = DEFAULT_MODEL  # an address that names one goes before it
+        self._api = self._wire(api_key, model, where, options)
         self._tell("connecting")
         try:
             await self._api.connect()
@@ -210,10 +213,10 @@ class ThinClient(Verbs, Emitter):
         return ConnectionOptions(**fields)
 
     def _wire(
-        self, api_key: ApiKey | None, model: str | None, url: str | None, options: ConnectionOptions
+        self, api_key: ApiKey | None, model: str | None, url: str, options: ConnectionOptions
     ) -> RealtimeAPI:
         async def call() -> EventTransport:
-            where = address(url or DEFAULT_URL, model, options)
+            where = address(url, model, options)
             ports = {"input_port": self.options.input_port, "output_port": self.options.output_port}
             self._call = await open_call(where, api_key=await api.key() or "", **ports)
             opened: EventTransport = self._call
