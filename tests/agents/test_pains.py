@@ -812,6 +812,29 @@ def test_a_handoff_may_take_one_value_and_a_prompt_may_be_a_function() -> None:
     play(story)
 
 
+def test_handlers_may_be_set_by_the_events_class() -> None:
+    async def story() -> None:
+        ended: list[str] = []
+        async with acting("memory", RealtimeAgent("Ann", tools=[weather]), ScriptLlm()) as scene:
+            scene.llm.script.extend(
+                [Use("weather", '{"city":"Rome"}'), "Warm.", Use("weather", '{"city":"Oslo"}'), "Mild."]
+            )
+            note = scene.session.on(ToolEnd, lambda event: ended.append(event.output))
+
+            @scene.session.on(ToolEnd)
+            async def later(event: ToolEnd) -> None:
+                ended.append(event.tool)
+
+            await scene.session.send_message("Rome?")
+            await scene.answered(2)
+            scene.session.off(ToolEnd, note)
+            await scene.session.send_message("Oslo?")
+            await scene.answered(4)
+        assert sorted(ended) == ["21 degrees in Rome", "weather", "weather"]
+
+    play(story)
+
+
 def test_no_key_is_shown() -> None:
     session = RealtimeSession(ANN, settings=at("ws://127.0.0.1:9", api_key="sk-secret"))
     assert "secret" not in repr(session)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar, overload
 
 import msgspec
 
 from duologue.agents.agent import RealtimeAgent
 from duologue.agents.audience import Audience
 from duologue.agents.config import base_fields, fields_of
-from duologue.agents.events import AnySessionEvent, RawModelEvent, ToolApprovalRequired
+from duologue.agents.events import AnySessionEvent, RawModelEvent, SessionEvent, ToolApprovalRequired
 from duologue.agents.history import HistoryItem, edits, readable
 from duologue.agents.link import Link
 from duologue.agents.settings import SessionSettings, settings_of
@@ -32,6 +32,8 @@ from duologue.ids import random_id
 from duologue.protocol.items import Content, InputText, Message, OutputText, Role
 from duologue.transports.base import EventTransport
 
+_Event = TypeVar("_Event", bound=SessionEvent)
+_Handler = TypeVar("_Handler", bound=Callable[..., Any])
 When = Literal["now", "after_response", "interrupt"]
 Transport = Literal["websocket", "webrtc"] | EventTransport | MediaPort | ThinClient | Callable[[], Any]
 
@@ -348,18 +350,29 @@ class RealtimeSession:
 
     # --- events --------------------------------------------------------------------------------------------
 
-    def on(self, name: str, handler: Callable[[Any], Any] | None = None) -> Any:
+    @overload
+    def on(self, name: type[_Event], handler: Callable[[_Event], Any]) -> Callable[[_Event], Any]: ...
+
+    @overload
+    def on(self, name: type[_Event], handler: None = None) -> Callable[[_Handler], _Handler]: ...
+
+    @overload
+    def on(self, name: str, handler: Callable[[Any], Any] | None = None) -> Any: ...
+
+    def on(self, name: Any, handler: Callable[[Any], Any] | None = None) -> Any:
         """Call `handler(event)` at every event of that name (`*`: all), plain or asynchronous; without a handler a
-        decorator. The names of the agents SDK for JavaScript are understood. Raises ConfigError for a name that is none."""
+        decorator. With a class of `agents.events` in place of the name, type checkers know what the handler gets. The names
+        of the agents SDK for JavaScript are understood. Raises ConfigError for a name that is none."""
+        name = name if isinstance(name, str) else name.type
         registered = self._audience.on(name, handler)
         if name in ("raw_model_event", "transport_event") and not self._raw:
             self._raw = True
             self._wire.on("*", lambda event: self._audience.whisper(RawModelEvent(data=event)))
         return registered
 
-    def off(self, name: str, handler: Callable[[Any], Any] | None = None) -> None:
+    def off(self, name: str | type[SessionEvent], handler: Callable[[Any], Any] | None = None) -> None:
         """Forget a handler, or all of that name."""
-        self._audience.off(name, handler)
+        self._audience.off(name if isinstance(name, str) else name.type, handler)
 
     def __aiter__(self) -> AsyncIterator[AnySessionEvent]:
         """Every event until the session ends, for this loop alone; a loop that is 4096 events behind loses the oldest.
