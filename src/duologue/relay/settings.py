@@ -129,6 +129,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     refusals_per_minute: int = 60
     """A caller that is refused more often is cut off."""
     sessions: int = 1000
+    """Calls at a time, over all processes that share the ledger, as `sessions_per_user`."""
     sessions_per_user: int = 4
     tokens_per_session: int | None = None
     usd_per_session: float | None = None
