@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from base64 import b64decode
 from math import pi, sin
 
@@ -49,6 +50,15 @@ def test_speech_passes(hz: int) -> None:
 def test_what_eight_kilohertz_cannot_hold_is_filtered_out() -> None:
     assert rms(decoded(encoded(tone(6000), ULAW), ULAW)) < 0.02 * rms(tone(6000))
     assert rms(decoded(encoded(pack([8000] * 4800), ALAW), ALAW)) == pytest.approx(8000 / 32768, rel=0.03)
+
+
+def test_a_long_clip_takes_little_more_than_its_own_size() -> None:
+    tracemalloc.start()
+    sound = decoded(bytes(1_000_000), ULAW)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(sound) == 6_000_000
+    assert peak < 3 * len(sound)
 
 
 FORMATS = {"audio/pcmu": ulaw_encode, "audio/pcma": alaw_encode}
