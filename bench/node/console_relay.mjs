@@ -1,5 +1,6 @@
 // What the console of 2024 put between a page and the API: for each caller a client of the reference library upstream, whose
-// events go down as JSON made anew, while what the caller says is parsed and sent as an event of that client.
+// events go down as JSON made anew, while what the caller says is parsed and sent as an event of that client. Each event is a
+// line of its log as well.
 // Arguments: the upstream's address, and where to listen (0: anywhere). Prints its port.
 const PEERS = "../../tests/compat/node/node_modules";
 const { WebSocketServer } = await import(new URL(`${PEERS}/ws/wrapper.mjs`, import.meta.url));
@@ -15,9 +16,13 @@ relay.on("connection", async (caller) => {
   const early = [];
   const hear = (data) => {
     const event = JSON.parse(data);
+    console.error("up", event.type);
     client.realtime.send(event.type, event);
   };
-  client.realtime.on("server.*", (event) => caller.send(JSON.stringify(event)));
+  client.realtime.on("server.*", (event) => {
+    console.error("down", event.type);
+    caller.send(JSON.stringify(event));
+  });
   client.realtime.on("close", () => caller.close());
   caller.on("message", (data) => (client.isConnected ? hear(data) : early.push(data)));
   caller.on("close", () => client.disconnect());
