@@ -276,12 +276,15 @@ class Socket(picows.WSListener):
             self._timer = asyncio.get_running_loop().call_later(seconds, self._transport.disconnect, False)
 
 
+_room = WSProtocol.get_buffer  # `super()` for every read would double what the method below costs
+
+
 class _Reader(WSProtocol):  # type: ignore[misc]
     """Reads little at a time: how long a burst was decides nothing about what the connection keeps."""
 
     def get_buffer(self, hint: int) -> memoryview:
         """Called by the transport, for every read."""
-        room: memoryview = super().get_buffer(hint)
+        room: memoryview = _room(self, hint)
         return room if len(room) <= READ_BYTES else room[:READ_BYTES]
 
 
