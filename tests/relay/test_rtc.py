@@ -51,6 +51,7 @@ class Upstream:
         self.open = asyncio.Event()
         self.open.set()
         self.offers = 0
+        self.refuses = 0
         self.hung_up: list[str] = []
 
     def app(self) -> Starlette:
@@ -64,6 +65,8 @@ class Upstream:
         self.offers += 1
         number = self.offers
         await self.open.wait()
+        if self.refuses:
+            return Response("no, said sk-live-0123456789abcdef", self.refuses)
         return Response("v=0\r\n", 201, {"Location": f"/v1/realtime/calls/rtc_{number}"})
 
     async def hang_up(self, request: Request) -> Response:
@@ -141,6 +144,22 @@ def test_an_offer_that_comes_to_nothing_gives_its_seat_back(tmp_path: Path) -> N
                 assert "tenant" not in answer.text
             await relay.seats.alive()
             assert relay.seats.taken == relay.calls == 0
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(("said", "told"), [(400, 400), (429, 429), (401, 502), (500, 502)])
+def test_a_refusal_of_the_upstream_is_passed_on_without_its_key(tmp_path: Path, said: int, told: int) -> None:
+    async def story() -> None:
+        upstream = Upstream()
+        upstream.refuses = said
+        async with relay_before(upstream, tmp_path) as (http, _):
+            answer = await offered(http)
+            assert answer.status_code == told
+            error = answer.json()["error"]
+            assert error["code"] == "upstream_refused"
+            assert f"HTTP status {said}: no, said sk-" in error["message"]
+            assert "0123456789" not in answer.text
 
     asyncio.run(story())
 

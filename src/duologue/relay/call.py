@@ -127,6 +127,7 @@ class Call:
         self._wake_ms = 0
         self._slow: dict[Party, asyncio.TimerHandle] = {}
         self._bill: asyncio.TimerHandle | None = None
+        self._goodbye = (NORMAL, "")
         self._over = False
 
     @property
@@ -237,18 +238,18 @@ class Call:
             self.caller.close(code, reason)
         if self.upstream is not None:
             passed_on = by == "caller" and code not in (VANISHED, SLOW)
-            goodbye = (code, reason) if passed_on else (NORMAL, "")
+            self._goodbye = (code, reason) if passed_on else self._goodbye
             if by == "upstream" or self.judge is None or not self.judge.owes:
-                self.upstream.close(*goodbye)
+                self.upstream.close(*self._goodbye)
             else:
-                self._ask_for_bill(self.upstream, goodbye)
+                self._ask_for_bill(self.upstream)
         self._settle()
 
-    def _ask_for_bill(self, upstream: Line, goodbye: tuple[int, str]) -> None:
+    def _ask_for_bill(self, upstream: Line) -> None:
         """Hanging up in the middle of a response must not be a way to talk for nothing: hear first what it cost."""
         upstream.resume()
         upstream.send(self.terms.to_upstream.to_upstream(CANCEL))
-        self._bill = asyncio.get_running_loop().call_later(BILL_SECONDS, upstream.close, *goodbye)
+        self._bill = asyncio.get_running_loop().call_later(BILL_SECONDS, upstream.close, *self._goodbye)
 
     def _settle_bill(self, frame: bytes) -> None:
         if self._bill is None or self.judge is None or self.upstream is None:
@@ -257,7 +258,7 @@ class Call:
             self._do(self.judge.settle(each))
         if not self.judge.owes:
             self._bill.cancel()
-            self.upstream.close(NORMAL)
+            self.upstream.close(*self._goodbye)
 
     def caller_gone(self, code: int, reason: str) -> None:
         """The caller's line has ended."""

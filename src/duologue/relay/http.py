@@ -28,7 +28,18 @@ MAX_BODY_BYTES = 256 * 1024
 SHORTEST_SECONDS, LONGEST_SECONDS = 10, 7200
 _STATUSES = {"host_not_allowed": 403, "origin_not_allowed": 403, "not_found": 404, "request_too_large": 413}
 
+_PASSED_ON = (400, 404, 409, 413, 422, 429)
+"""What an upstream's answer may blame on the caller; with all others it is the relay that was not served."""
+
 Handler = Callable[[Request, Caller], Awaitable[Response]]
+
+
+class UpstreamRefused(ProtocolError):
+    """The upstream has answered a request with an error: `status` is what the caller gets of it."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message, code="upstream_refused")
+        self.status = status if status in _PASSED_ON else 502
 
 
 def status_routes(relay: Relay) -> list[Route]:
@@ -111,6 +122,8 @@ def guarded(relay: Relay, handler: Handler) -> Callable[[Request], Awaitable[Res
         else:
             try:
                 response = await handler(request, caller)
+            except UpstreamRefused as error:
+                response = _http(error, error.status)
             except ProtocolError as error:
                 status = 503 if error.type == "server_error" else 400
                 response = _http(

@@ -25,7 +25,7 @@ from duologue.ids import random_id
 from duologue.relay.call import Call, Terms
 from duologue.relay.commands import Caller
 from duologue.relay.dialects import Ga
-from duologue.relay.http import guarded, preflight, read_body
+from duologue.relay.http import UpstreamRefused, guarded, preflight, read_body
 from duologue.relay.lines import Ear
 from duologue.relay.policy import opening_session
 from duologue.relay.server import Relay, first_event
@@ -107,7 +107,7 @@ async def _make(setup: Setup, offer: str, session: dict[str, Any]) -> httpx.Resp
     if answer.status_code not in (200, 201):
         body = answer.text.replace(setup.upstream_key or "\0", "[redacted]")[:2000]
         said = f"The upstream refused the call with HTTP status {answer.status_code}: {redacted(body)}"
-        raise ProtocolError(said, code="upstream_refused")
+        raise UpstreamRefused(said, answer.status_code)
     return answer
 
 
