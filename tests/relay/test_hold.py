@@ -36,6 +36,8 @@ MISCHIEF_SHARE = 0.01
 """Of the callers, each minute."""
 SETTLED_SECONDS = 60
 """Memory is looked at from then on: what a call allocates only once has been allocated."""
+FORGOTTEN_MS = 10_000
+"""Nobody goes without a delta for so long, however busy the machine is."""
 GROWTH = 1.1
 SPARE_KIB = 4096
 """A stalled caller's frames wait in the relay until it is cut off."""
@@ -287,7 +289,7 @@ def test_one_in_a_hundred_callers_harms_none_of_the_others(tmp_path: Path) -> No
         assert hold.faults == []
         assert hold.rogues
         assert all(caller.got > 0 for caller in hold.callers)
-        assert waited_ms < 10 * PACE_MS, "somebody had not been heard of for long"
+        assert waited_ms < FORGOTTEN_MS, "somebody had not been heard of for long"
         assert hold.heard >= 0.99 * hold.spoken
         for earlier, later in zip(before, after, strict=True):
             assert later <= earlier * GROWTH + SPARE_KIB, (before, after)
