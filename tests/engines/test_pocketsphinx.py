@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from duologue.audio.g711 import ulaw_decode, ulaw_encode
 from duologue.audio.pcm16 import silence
-from duologue.audio.resample import Resampler
+from duologue.audio.resample import Resampler, resample
 from duologue.engines.base import SpeechHints, SttSettings, Transcript
 from duologue.engines.framing import DATA, END, Frame
 from duologue.engines.pocketsphinx import PocketsphinxStt, _wanted
@@ -82,8 +83,10 @@ async def recognizer() -> AsyncIterator[PocketsphinxStt]:
         await engine.close()
 
 
-async def heard(engine: PocketsphinxStt, sound: bytes, hints: SpeechHints = HINTS, chunk: int = 4_800) -> Transcript:
-    utterance = engine.open(SttSettings(hints=hints))
+async def heard(
+    engine: PocketsphinxStt, sound: bytes, hints: SpeechHints = HINTS, chunk: int = 4_800, *, narrow: bool = False
+) -> Transcript:
+    utterance = engine.open(SttSettings(hints=hints, narrowband=narrow))
     for at in range(0, len(sound), chunk):
         utterance.feed(sound[at : at + chunk])
         await asyncio.sleep(0)
@@ -98,6 +101,20 @@ def test_what_the_grammar_knows_is_heard_exactly(clip: Clip) -> None:
         async with recognizer() as engine:
             texts = {name: (await heard(engine, clip(name))).text for name in SPOKEN}
             assert texts == SPOKEN
+
+    asyncio.run(check())
+
+
+def test_a_telephone_line_leaves_enough_to_be_understood(clip: Clip) -> None:
+    async def check() -> None:
+        async with recognizer() as engine:
+            texts = {}
+            for name in (*SPOKEN, "noise", "click", "breath"):
+                line = resample(ulaw_decode(ulaw_encode(resample(clip(name), 24_000, 8_000))), 8_000, 24_000)
+                texts[name] = (await heard(engine, line, narrow=True)).text
+            right = [name for name, words in SPOKEN.items() if texts[name] == words]
+            assert len(right) >= 8, texts
+            assert not {texts[name] for name in ("noise", "click", "breath")} & set(SPOKEN.values())
 
     asyncio.run(check())
 

@@ -34,6 +34,8 @@ ASK = 7
 """To the worker: what has been understood so far? Answered with DATA."""
 EXPECT = 8
 """To the worker, call 0: calls with that body may follow."""
+NARROW = 9
+"""To the worker: the call's sound came over a telephone line."""
 
 _INBOX_FRAMES = 1_024
 

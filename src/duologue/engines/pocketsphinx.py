@@ -20,7 +20,7 @@ import msgspec
 from duologue.audio.resample import Resampler
 from duologue.audio.widen import Widener
 from duologue.engines.base import SAMPLE_RATE_HZ, Partial, SpeechHints, SttSettings, Transcript
-from duologue.engines.framing import ASK, DATA, END, EXPECT
+from duologue.engines.framing import ASK, DATA, END, EXPECT, NARROW
 from duologue.engines.speech_grammar import grammar_of, pronounceable, pronunciations
 from duologue.engines.worker import Call, Worker
 from duologue.errors import EngineError
@@ -124,6 +124,8 @@ class PocketsphinxUtterance:
         worker = min(self._workers, key=lambda worker: worker.load)
         wanted = _wanted(self._settings.hints)
         call = self._call = worker.begin(wanted) or await worker.call(wanted)  # a worker that was down comes back
+        if self._settings.narrowband:
+            call.send(NARROW)
         for kind, body in self._waiting:
             call.send(kind, body)
         self._waiting.clear()
