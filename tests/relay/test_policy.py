@@ -322,6 +322,31 @@ def test_a_dollar_bound_without_a_price_ends_the_call() -> None:
     assert len(Call(Policy(model="home-made")) << response("done", usage=USAGE)) == 2
 
 
+def test_a_response_is_owed_for_from_the_wish_to_the_bill_under_a_limit_per_day() -> None:
+    call = Call(policy(), Allowance(tokens=100)).opened()
+    assert not call.judge.owes
+    call >> respond()
+    assert call.judge.owes
+    # refused, so nothing is owed
+    call << {"type": "error", "event_id": "e", "error": {"type": "invalid_request_error", "message": "no"}}
+    assert not call.judge.owes
+    call >> respond()
+    call << response("created", "a")
+    call << response("created", "b")
+    call << response("done", "a")
+    assert call.judge.owes
+    bill = response("done", "b", usage={"total_tokens": 7, "input_tokens": 3, "output_tokens": 4})
+    assert read(call.judge.settle(json.dumps(response("created", "c")).encode())) == []
+    assert read(call.judge.settle(json.dumps(bill).encode()))[0][:2] == ("spent", 7)
+    assert call.judge.owes
+    for nonsense in (b"{", b'{"type":"response.done"}', b'{"type":"response.done","response":{"id":"c","usage":3}}'):
+        assert read(call.judge.settle(nonsense)) == []
+    assert not call.judge.owes
+    free = Call(policy()).opened()
+    free >> respond()
+    assert not free.judge.owes
+
+
 def test_transcripts_are_counted() -> None:
     call = Call(policy())
     heard = {"type": "realtime", "audio": {"input": {"transcription": {"model": "gpt-realtime-whisper"}}}}

@@ -12,16 +12,18 @@ from pathlib import Path
 import httpx
 import pytest
 from msgspec.structs import replace
+from raw import PING, raw
 from running import CREATED, nobody, relaying
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.http11 import Request, Response
 
+from duologue.errors import ConfigError
 from duologue.inspector.trace import Trace, read
 from duologue.relay.commands import Caller
 from duologue.relay.server import Relay
-from duologue.relay.settings import Callers, Limits, Recordings, Rules, Settings, StaticToken
+from duologue.relay.settings import Callers, Ledger, Limits, Listen, Lock, Recordings, Rules, Settings, StaticToken
 from duologue.relay.setup import prepare
 from duologue.relay.spend import Spending
 
@@ -325,6 +327,7 @@ def test_processes_of_one_ledger_count_calls_together(tmp_path: Path) -> None:
                 assert await refused(two) == "session_limit_reached"
                 assert await refused(one) == "session_limit_reached"
             await until_empty(relay)
+            await asyncio.gather(*relay._chores)
             async with connect(f"ws://{two}/") as ws:
                 assert json.loads(await ws.recv())["type"] == "session.created"
 
@@ -403,3 +406,125 @@ def test_without_a_budget_nobody_waits_for_the_bill(tmp_path: Path) -> None:
 
     asyncio.run(story())
     assert heard == ["response.create"]
+
+
+@pytest.mark.parametrize(("path", "code"), [
+    ("/v1/realtime?call_id=rtc_1", "refused_by_policy"),
+    ("/v1/realtime?intent=transcription", "invalid_value"),
+    ("/?intent=other", "invalid_value"),
+])  # fmt: skip
+def test_what_an_address_may_not_ask_for(tmp_path: Path, path: str, code: str) -> None:
+    async def story() -> None:
+        async with relaying(tmp_path, nobody) as (host, relay), connect(f"ws://{host}{path}") as ws:
+            assert json.loads(await ws.recv())["error"]["code"] == code
+            with pytest.raises(ConnectionClosed):
+                await ws.recv()
+            assert ws.close_code == 4000
+            assert relay.calls == 0
+
+    asyncio.run(story())
+
+
+def test_there_is_nothing_at_other_paths(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with relaying(tmp_path, nobody) as (host, _):
+            with pytest.raises(InvalidStatus) as refused:
+                await connect(f"ws://{host}/v1/realtime/calls")
+            assert refused.value.response.status_code == 404
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(("locked", "query", "asked"), [
+    (("model",), "", "model=gpt-realtime"),
+    (("model",), "?model=dearest", "model=gpt-realtime"),
+    ((), "?model=dearest", "model=dearest"),
+])  # fmt: skip
+def test_the_model_is_the_callers_where_it_is_not_locked(
+    tmp_path: Path, locked: tuple[Lock, ...], query: str, asked: str
+) -> None:
+    paths: list[str] = []
+
+    async def upstream(ws: ServerConnection) -> None:
+        assert ws.request is not None
+        paths.append(ws.request.path)
+        await nobody(ws)
+
+    async def story() -> None:
+        async with (
+            relaying(tmp_path, upstream, Settings(policy=Rules(locked=locked))) as (host, _),
+            connect(f"ws://{host}/{query}") as ws,
+        ):
+            await ws.recv()
+
+    asyncio.run(story())
+    assert paths == [f"/v1/realtime?{asked}"]
+
+
+def test_strange_names_and_pages_get_no_connection(tmp_path: Path) -> None:
+    async def story() -> None:
+        callers = Callers(origins=("https://shop.example",), hosts=("talk.example",))
+        async with relaying(tmp_path, nobody, Settings(callers=callers)) as (host, _):
+            with pytest.raises(InvalidStatus) as refused:
+                await connect(f"ws://{host}/")
+            assert refused.value.response.status_code == 403
+            assert b"host_not_allowed" in (refused.value.response.body or b"")
+
+    asyncio.run(story())
+
+
+def test_the_address_and_the_ledger_stay_while_the_relay_runs(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with relaying(tmp_path, nobody) as (_, relay):
+            before = relay.setup
+            for other in (replace(before.settings, listen=Listen(port=1)), replace(before.settings, ledger=Ledger())):
+                with pytest.raises(ConfigError, match="cannot change"):
+                    relay.reload(prepare(other, env={}))
+            assert relay.setup is before
+
+    asyncio.run(story())
+
+
+def test_what_is_spent_is_written_meanwhile_and_told_to_the_users_other_calls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("duologue.relay.server.FLUSH_SECONDS", 0.05)
+
+    async def upstream(ws: ServerConnection) -> None:
+        await ws.send(CREATED)
+        with suppress(ConnectionClosed):
+            async for _ in ws:
+                await ws.send(DONE)
+
+    async def story() -> None:
+        settings = Settings(limits=Limits(tokens_per_user_day=500))
+        async with relaying(tmp_path, upstream, settings) as (host, relay):
+            async with connect(f"ws://{host}/") as idle, connect(f"ws://{host}/") as busy:
+                await idle.recv()
+                await busy.send('{"type":"response.create"}')
+                error = json.loads(await idle.recv())["error"]
+                assert error["code"] == "insufficient_quota"
+            row = "SELECT tokens FROM spending"
+            assert await relay.ledger.run(lambda base: base.execute(row).fetchone()) == (500,)
+            async with connect(f"ws://{host}/") as late:
+                assert json.loads(await late.recv())["error"]["code"] == "insufficient_quota"
+
+    asyncio.run(story())
+
+
+def test_a_silent_peer_is_asked_for_a_sign_of_life_and_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("duologue.relay.server.SWEEP_SECONDS", 0.05)
+
+    async def story() -> None:
+        async with relaying(tmp_path, nobody) as (host, relay):
+            async with connect(f"ws://{host}/") as lively, raw(host) as silent:
+                assert (await silent.receive())[0] == PING
+                assert await silent.reader.read() == b""
+                while relay.calls > 1:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+                await lively.recv()
+                await lively.ping()
+                assert relay.calls == 1
+            await until_empty(relay)
+
+    asyncio.run(story())
