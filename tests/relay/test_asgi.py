@@ -6,21 +6,23 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import httpx
 import pytest
 import uvicorn
 from msgspec.structs import replace
-from running import nobody
+from raw import raw
+from running import CREATED, nobody
 from starlette.types import ASGIApp
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from duologue.errors import ConfigError
 from duologue.relay import create_app
-from duologue.relay.settings import Ledger, Recordings, Settings, Upstream
+from duologue.relay.settings import Callers, Ledger, Limits, Recordings, Settings, Upstream
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "relay.md").read_text()
 
@@ -97,3 +99,70 @@ def test_recordings_of_a_mounted_app_are_its_hosts_business(tmp_path: Path) -> N
     settings = replace(settings_for(tmp_path), recording=Recordings(folder="calls"))
     with pytest.raises(ConfigError, match="recorder"):
         create_app(settings)
+
+
+@pytest.mark.parametrize(("frame", "told"), [
+    (b"binary", "invalid_json"),
+    ("x" * 300, 1009),
+])  # fmt: skip
+def test_what_no_event_is(tmp_path: Path, frame: bytes | str, told: str | int) -> None:
+    async def story() -> None:
+        async with serve(nobody, "127.0.0.1", 0) as server:
+            settings = replace(
+                settings_for(tmp_path, server.sockets[0].getsockname()[1]), limits=Limits(event_bytes=200)
+            )
+            async with serving(create_app(settings)) as host, connect(f"ws://{host}/") as ws:
+                await ws.recv()
+                await ws.send(frame)
+                if told == 1009:
+                    with pytest.raises(ConnectionClosed):
+                        await ws.recv()
+                    assert ws.close_code == 1009
+                else:
+                    assert json.loads(await ws.recv())["error"]["code"] == told
+
+    asyncio.run(story())
+
+
+def test_a_refused_handshake_is_an_answer(tmp_path: Path) -> None:
+    async def story() -> None:
+        settings = replace(settings_for(tmp_path), callers=Callers(hosts=("talk.example",)))
+        async with serving(create_app(settings)) as host:
+            with pytest.raises(InvalidStatus) as refused:
+                await connect(f"ws://{host}/")
+        assert refused.value.response.status_code == 403
+        assert b"host_not_allowed" in (refused.value.response.body or b"")
+
+    asyncio.run(story())
+
+
+def test_a_caller_that_does_not_read_makes_the_upstream_wait_and_is_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("duologue.relay.call.SLOW_SECONDS", 0.5)
+    monkeypatch.setattr("duologue.relay.asgi.CLOSE_SECONDS", 0.2)
+    delta = (
+        '{"type":"response.output_audio.delta","event_id":"event_2","response_id":"resp_1","item_id":"item_1",'
+        '"output_index":0,"content_index":0,"delta":"%s"}' % ("AAAA" * 2500)
+    )
+    sent = 0
+    over = asyncio.Event()
+
+    async def upstream(ws: ServerConnection) -> None:
+        nonlocal sent
+        with suppress(ConnectionClosed):
+            await ws.send(CREATED)
+            while True:
+                await ws.send(delta)
+                sent += 1
+        over.set()
+
+    async def story() -> None:
+        async with serve(upstream, "127.0.0.1", 0) as server:
+            settings = settings_for(tmp_path, server.sockets[0].getsockname()[1])
+            async with serving(create_app(settings)) as host, raw(host):
+                async with asyncio.timeout(10):
+                    await over.wait()
+
+    asyncio.run(story())
+    assert sent * len(delta) < 30_000_000

@@ -52,6 +52,7 @@ class Upstream:
         self.open.set()
         self.offers = 0
         self.refuses = 0
+        self.names = self.joinable = True
         self.hung_up: list[str] = []
 
     def app(self) -> Starlette:
@@ -67,13 +68,16 @@ class Upstream:
         await self.open.wait()
         if self.refuses:
             return Response("no, said sk-live-0123456789abcdef", self.refuses)
-        return Response("v=0\r\n", 201, {"Location": f"/v1/realtime/calls/rtc_{number}"})
+        return Response("v=0\r\n", 201, {"Location": f"/v1/realtime/calls/rtc_{number}"} if self.names else {})
 
     async def hang_up(self, request: Request) -> Response:
         self.hung_up.append(request.path_params["call"])
         return Response()
 
     async def join(self, ws: WebSocket) -> None:
+        if not self.joinable:
+            await ws.close()
+            return
         await ws.accept()
         await ws.send_text('{"type":"session.created","event_id":"e","session":{"type":"realtime","id":"sess_1"}}')
         with suppress(WebSocketDisconnect):
@@ -160,6 +164,21 @@ def test_a_refusal_of_the_upstream_is_passed_on_without_its_key(tmp_path: Path, 
             assert error["code"] == "upstream_refused"
             assert f"HTTP status {said}: no, said sk-" in error["message"]
             assert "0123456789" not in answer.text
+
+    asyncio.run(story())
+
+
+def test_a_call_that_cannot_be_supervised_is_none(tmp_path: Path) -> None:
+    async def story() -> None:
+        upstream = Upstream()
+        async with relay_before(upstream, tmp_path) as (http, relay):
+            upstream.names = False
+            assert (await offered(http)).status_code == 503
+            upstream.names, upstream.joinable = True, False
+            assert (await offered(http)).status_code == 503
+            while relay.calls:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert upstream.hung_up == ["rtc_2"]
 
     asyncio.run(story())
 
