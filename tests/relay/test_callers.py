@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from random import Random
 from typing import Any
 
 import jwt
@@ -97,6 +98,9 @@ def test_a_client_secret_speaks_for_who_asked_for_it() -> None:
     with pytest.raises(ProtocolError, match="has expired"):
         known(TOKENS, knock(token), NOW_S + 10)
     assert refused(TOKENS, knock(token[:-2] + "AA")) == "invalid_api_key"
+    long = {"session": {"instructions": Random(0).randbytes(12_000).hex()}}
+    token = issue(asker, long, keys(TOKENS), nonce=bytes(16), expires_at=NOW_S + 10)
+    assert refused(TOKENS, knock(token)) == "invalid_api_key"
     with pytest.raises(ProtocolError, match="cannot ask for another"):
         issue(caller, {}, keys(TOKENS), nonce=bytes(16), expires_at=NOW_S + 10)
     with pytest.raises(ProtocolError, match="issues no client secrets"):

@@ -512,6 +512,19 @@ def test_what_is_spent_is_written_meanwhile_and_told_to_the_users_other_calls(
     asyncio.run(story())
 
 
+def test_a_relay_gives_signs_of_life_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("duologue.relay.server.FLUSH_SECONDS", 0.05)
+
+    async def story() -> None:
+        async with relaying(tmp_path, nobody) as (_, relay):
+            await relay.ledger.run(lambda base: base.execute("UPDATE relays SET seen_s = 0"))
+            async with asyncio.timeout(8):
+                while await relay.ledger.run(lambda base: base.execute("SELECT seen_s FROM relays").fetchone()) == (0,):
+                    await asyncio.sleep(0.01)
+
+    asyncio.run(story())
+
+
 def test_a_silent_peer_is_asked_for_a_sign_of_life_and_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("duologue.relay.server.SWEEP_SECONDS", 0.05)
 
