@@ -13,7 +13,7 @@ from msgspec import UNSET
 from duologue.client import payloads
 from duologue.client.api import ApiKey, Opener, RealtimeAPI
 from duologue.client.backlog import Backlog
-from duologue.client.conversation import KEEP_AUDIO_BYTES, PIECES, Delta, RealtimeConversation, Update
+from duologue.client.conversation import KEEP_AUDIO_BYTES, PIECES, Delta, Piece, RealtimeConversation, Update
 from duologue.client.emitter import Emitter
 from duologue.client.endpoint import ConnectionOptions
 from duologue.client.lasting import Hooks, Lasting
@@ -305,19 +305,10 @@ class ClientCore(Emitter):
         self._accept(event)
 
     def _accept(self, event: ev.ServerEvent | UnknownEvent) -> None:
-        if type(event) is ev.ResponseOutputAudioDelta:
-            # The most frequent event of all: what nobody listens to is not made.
-            conversation, sound = self.conversation, event.delta
-            samples = len(sound) // conversation.output_sample_bytes
-            if event.response_id in self._turns.cancelled or not self.playback.received(
-                event.item_id, event.content_index, samples
-            ):
+        if (what := PIECES.get(type(event))) is not None:
+            piece: Any = event
+            if not self._grow(piece, what):
                 return
-            item = conversation.grow(event)
-            if item is not None and ("conversation.updated" in self._handlers or self._waiters):
-                self.emit("conversation.updated", Update("updated", item, Delta(audio=sound)))
-        elif type(event) in PIECES:
-            self._apply(event)
         else:
             problem = payloads.server_error(event) if isinstance(event, ev.Error) else None
             if self._lasting.saw(event, problem):
@@ -325,6 +316,21 @@ class ClientCore(Emitter):
             self._follow(event, problem)
             self._apply(event)
         self.emit("conversation.event", event)
+
+    def _grow(self, event: Piece, what: str) -> bool:
+        """Nearly all events are more of an item: what nobody listens to is not made. False for sound that is not heard."""
+        conversation = self.conversation
+        if type(event) is ev.ResponseOutputAudioDelta:
+            samples = len(event.delta) // conversation.output_sample_bytes
+            if event.response_id in self._turns.cancelled or not self.playback.received(
+                event.item_id, event.content_index, samples
+            ):
+                return False
+        item = conversation.grow(event, what)
+        if item is not None and ("conversation.updated" in self._handlers or self._waiters):
+            delta: Any = {what: event.delta}
+            self.emit("conversation.updated", Update("updated", item, Delta(**delta)))
+        return True
 
     def _apply(self, event: ev.ServerEvent | UnknownEvent) -> None:
         for update in self.conversation.apply(event):
