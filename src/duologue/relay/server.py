@@ -157,8 +157,11 @@ class Relay:
             return Welcome(subprotocol=subprotocol, meet=farewell(error, code))
         return Welcome(subprotocol=subprotocol, meet=lambda line: self._begin(terms, line))
 
-    async def take_seat(self, setup: Setup, caller: Caller, seat: str) -> None:
-        """Raises ProtocolError where one more call would be too many, in all processes together."""
+    async def take_seat(self, setup: Setup, caller: Caller, seat: str, *, begun: int = 0) -> None:
+        """Raises ProtocolError where one more call would be too many, in all processes together.
+
+        `begun`: 1 where this process counts the call already.
+        """
         try:
             await self.seats.take(seat, caller.user, setup.settings.limits)
         except ProtocolError as error:
@@ -167,7 +170,7 @@ class Relay:
         except sqlite3.Error as problem:
             # what this process knows of itself is held all the same
             _log.error("the ledger cannot be used: %s", problem)
-            check_room(setup.settings.limits, self.calls - 1, self._users[caller.user] - 1)
+            check_room(setup.settings.limits, self.calls - begun, self._users[caller.user] - begun)
 
     def leave_seat(self, seat: str) -> None:
         """The call that had it is over."""
@@ -225,7 +228,7 @@ class Relay:
     async def enter(self, call: Call) -> None:
         """As in `Desk`."""
         if call.terms.seat is None:
-            await self.take_seat(call.terms.setup, call.terms.caller, call.call_id)
+            await self.take_seat(call.terms.setup, call.terms.caller, call.call_id, begun=1)
 
     async def allowance(self, setup: Setup, user: str) -> Allowance:
         """As in `Desk`."""

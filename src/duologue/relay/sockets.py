@@ -114,7 +114,9 @@ class Socket(picows.WSListener):
 
     @property
     def gone(self) -> bool:
-        """As in `Line`. Only Linux tells; elsewhere a peer that is not read from leaves unseen."""
+        """As in `Line`. Only Linux tells; elsewhere, and where the peer's own system still has something to send, a peer
+        that is not read from leaves unseen.
+        """
         system = None if self._transport is None else self._transport.underlying_transport.get_extra_info("socket")
         if _TCP_INFO is None or system is None or self._transport.underlying_transport.is_closing():
             return False
