@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
+from duologue.relay.call import Report
+from duologue.relay.metrics import Metrics
 from duologue.relay.policy import Policy, Refuse
 from duologue.relay.settings import DEFAULT_LOCKS, Limits, Lock, parse
 
@@ -59,6 +62,15 @@ def test_the_locks_that_are_not_set_by_default_are_those_named() -> None:
     kinds = {"voice", "speed", "input_format", "output_format", "output_modalities", "turn_detection", "transcription",
              "noise_reduction", "metadata"}  # fmt: skip
     assert set(get_args(Lock)) - set(DEFAULT_LOCKS) == kinds
+
+
+def test_the_line_of_a_call_and_every_meter_are_shown() -> None:
+    (line,) = re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)
+    assert tuple(json.loads(line)) == Report.__struct_fields__
+    meters = re.findall(r"# TYPE (\w+?)(?:_total)? (?:counter|gauge|histogram)\n", Metrics().page().decode())
+    meters = [name for name in meters if not name.endswith("_created")]
+    assert len(meters) == 7
+    assert {name for name in meters if f"`{name}`" not in TEXT} == set()
 
 
 def test_the_settings_in_the_text_are_valid() -> None:
