@@ -12,7 +12,7 @@ from told import LOOKUP, SECRET, Call, item_event, message, output_item, respons
 
 from duologue.relay.commands import ToCaller
 from duologue.relay.policy import Policy
-from duologue.relay.scrub import QUOTE, WITHHELD
+from duologue.relay.scrub import LONGEST_MESSAGE, QUOTE, WITHHELD
 from duologue.relay.settings import Rules
 
 KEY = "sk-live-0123456789"
@@ -96,6 +96,11 @@ def test_an_error_that_quotes_nothing_is_shown_without_keys() -> None:
     assert seen["error"]["message"] == "Rate limit for *** with *** reached"
     assert seen["error"]["param"] is None
     assert shown(Call(secret_policy()).opened(), {"type": "error"})["error"]["message"] == WITHHELD
+
+
+def test_an_error_is_not_told_at_any_length() -> None:
+    seen = shown(Call(secret_policy()).opened(), {"type": "error", "error": {"message": "no " * 9999}})
+    assert len(seen["error"]["message"]) == LONGEST_MESSAGE
 
 
 def test_items_of_kinds_that_callers_do_not_know_are_hidden() -> None:
