@@ -30,6 +30,8 @@ _APPEND = re.compile(
 )
 _PLAIN_APPEND = b'{"type":"input_audio_buffer.append","audio":"'
 END = b'"}'
+TAIL = slice(-len(END), None)
+_PLAIN_HEAD = slice(len(_PLAIN_APPEND))
 _PLAIN_SOUND = slice(len(_PLAIN_APPEND), -len(END))
 _PADDED_END = re.compile(rb'", ?"obfuscation": ?"[A-Za-z0-9]{0,200}"\}')
 decode = pybase64.b64decode
@@ -41,13 +43,13 @@ def append_bytes(frame: bytes) -> int | None:
     Decoding is the proof: neither quote nor backslash nor any byte outside of ASCII is in the alphabet.
     """
     sound = _PLAIN_SOUND
-    if not frame.startswith(_PLAIN_APPEND):
+    if frame[_PLAIN_HEAD] != _PLAIN_APPEND:
         head = _APPEND.match(frame)
         if head is None:
             return None
         sound = slice(head.end(), -len(END))
     try:
-        return len(decode(frame[sound], None, True)) if frame.endswith(END) else None
+        return len(decode(frame[sound], None, True)) if frame[TAIL] == END else None
     except ValueError:
         return None
 
