@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from duologue.audio.port import Heard, MediaPort
-from duologue.transports.rtc_port import AHEAD_BYTES, UNREAD_BYTES, UNSENT_BYTES, RtcPort
+from duologue.transports.rtc_port import AHEAD_BYTES, STALE_TAKES, UNREAD_BYTES, UNSENT_BYTES, RtcPort
 
 MS = b"\1\0" * 24
 FRAME = 20 * 48
@@ -87,6 +87,18 @@ def test_who_waits_is_woken() -> None:
         assert await port.progress(1, 0) == (1, 0)
 
     asyncio.run(story())
+
+
+def test_live_sound_that_lags_behind_catches_up() -> None:
+    port = RtcPort()
+    port.speak(bytes(5 * FRAME))  # the program stood still, and the microphone did not
+    waiting = []
+    for _ in range(3 * STALE_TAKES):
+        port.speak(bytes(FRAME))
+        port.take(FRAME)
+        waiting.append(len(port._unsent) // FRAME)
+    assert waiting[0] == 5
+    assert waiting[-1] == 0
 
 
 def test_live_sound_that_is_old_is_not_sent_any_more() -> None:

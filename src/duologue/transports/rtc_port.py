@@ -22,6 +22,8 @@ AHEAD_BYTES = 30_000 * BYTES_PER_MS
 """Sound that may wait to be sent before `room` has to be waited for."""
 STALE_BYTES = 200 * BYTES_PER_MS
 """Live sound that waits for longer than this is too old to be sent."""
+STALE_TAKES = 50
+"""And what of it was waiting all through so many packets is too much: a second's worth of them."""
 UNSENT_BYTES = 10 * 60_000 * BYTES_PER_MS
 """Sound that may wait at most."""
 
@@ -38,6 +40,9 @@ class RtcPort:
         self._ledger = PlaybackLedger(RATE_HZ)
         self._since_clear_bytes = 0
         self._clears = 0
+        self._live = False
+        self._least_bytes = 0
+        self._takes = 0
         self._ended = False
         self._heard = asyncio.Event()
         self._moved = asyncio.Event()
@@ -69,9 +74,11 @@ class RtcPort:
     def speak(self, pcm: Buffer) -> None:
         """Send live sound. Of more than 200 ms the oldest is dropped: sent late, it would make all that follows as late.
 
-        A microphone has such sound when it was open before the call was, or has the faster clock.
+        A microphone has such sound when it was open before the call was, or has the faster clock. What a stall of this
+        program left waiting is made up for within a second or two.
         """
         if not self._ended:
+            self._live = True
             self._unsent += pcm
             del self._unsent[: max(0, len(self._unsent) - STALE_BYTES)]
 
@@ -138,7 +145,16 @@ class RtcPort:
             self._ledger.advance(len(sound) // 2)
             self._since_clear_bytes += len(sound)
             self._moved.set()
+        if self._live:
+            self._catch_up()
         return sound
+
+    def _catch_up(self) -> None:
+        self._least_bytes = min(self._least_bytes, len(self._unsent))
+        self._takes += 1
+        if self._takes >= STALE_TAKES:
+            del self._unsent[: self._least_bytes]
+            self._least_bytes, self._takes = len(self._unsent), 0
 
     def end(self) -> None:
         """The call is over; what was heard before can still be read."""
