@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
@@ -219,7 +220,9 @@ def test_a_draining_relay_refuses_and_then_closes(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_a_caller_that_vanishes_takes_the_upstream_along(tmp_path: Path) -> None:
+def test_a_caller_that_vanishes_takes_the_upstream_along_and_one_line_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async def story() -> None:
         async with relaying(tmp_path, nobody) as (host, relay):
             ws = await connect(f"ws://{host}/")
@@ -227,7 +230,11 @@ def test_a_caller_that_vanishes_takes_the_upstream_along(tmp_path: Path) -> None
             ws.transport.abort()
             await until_empty(relay)
 
-    asyncio.run(story())
+    with caplog.at_level(logging.INFO, "duologue.relay.calls"):
+        asyncio.run(story())
+    (report,) = [json.loads(record.message) for record in caplog.records if record.name == "duologue.relay.calls"]
+    told = (report["user"], report["how"], report["code"], report["by"], report["detail"])
+    assert told == ("loopback", "loopback", 1001, "caller", "vanished")
 
 
 def test_a_recording_is_what_the_caller_said_and_saw_and_is_closed_with_the_call(tmp_path: Path) -> None:
