@@ -114,12 +114,13 @@ def test_either_end_closes_the_other(tmp_path: Path, code: int, reason: str) -> 
     asyncio.run(story())
 
 
-def test_a_refused_handshake_is_told_without_the_key(tmp_path: Path) -> None:
+@pytest.mark.parametrize("key", ["sk-secret-of-the-relay", "0a1b2c3d4e5f60718293a4b5c6d7e8f9"])
+def test_a_refused_handshake_is_told_without_the_key(tmp_path: Path, key: str) -> None:
     def refuse(connection: ServerConnection, request: Request) -> Response:
-        return connection.respond(HTTPStatus.UNAUTHORIZED, "no such key: sk-secret-of-the-relay")
+        return connection.respond(HTTPStatus.UNAUTHORIZED, f"no such key: {key}")
 
     async def story() -> None:
-        env = {"OPENAI_API_KEY": "sk-secret-of-the-relay"}
+        env = {"OPENAI_API_KEY": key}
         async with relaying(tmp_path, nobody, env=env, process_request=refuse) as (host, relay):
             async with connect(f"ws://{host}/") as ws:
                 error = json.loads(await ws.recv())["error"]
@@ -127,7 +128,7 @@ def test_a_refused_handshake_is_told_without_the_key(tmp_path: Path) -> None:
                 assert error["code"] == "upstream_refused"
                 assert "401" in error["message"]
                 assert "no such key" in error["message"]
-                assert "sk-secret-of-the-relay" not in error["message"]
+                assert key not in error["message"]
                 assert ws.close_code == 3000
             await until_empty(relay)
 
