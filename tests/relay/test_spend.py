@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,19 @@ def test_a_restart_forgets_nothing_and_processes_add_up(tmp_path: Path) -> None:
         later = Ledger(tmp_path / "l.sqlite3", lambda: "2026-11-22")
         assert await later.today("ann") == Spending()
         later.close()
+
+    asyncio.run(story())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other permissions")
+def test_nobody_else_on_the_machine_reads_the_ledger(tmp_path: Path) -> None:
+    async def story() -> None:
+        ledger = Ledger(tmp_path / "l.sqlite3")
+        ledger.add("ann", Spending(1, 0.5))
+        await ledger.flush()
+        assert {path.stat().st_mode & 0o077 for path in tmp_path.iterdir()} == {0}
+        assert len(list(tmp_path.iterdir())) == 3
+        ledger.close()
 
     asyncio.run(story())
 

@@ -57,6 +57,7 @@ class Ledger:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="relay-ledger")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600)  # who calls and what they spend is the relay's own business
             self._base = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             self._base.execute("PRAGMA journal_mode = WAL")
             self._base.execute("PRAGMA synchronous = NORMAL")
