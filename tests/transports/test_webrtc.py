@@ -16,12 +16,14 @@ import pytest
 from lossy import Hop
 
 from duologue.audio.spec import AudioSpec
+from duologue.audio.wav_port import WavPort
 from duologue.errors import ConfigError, ConnectFailed, MissingExtra, ProtocolError, TransportClosed
 from duologue.transports import rtc_peer
 from duologue.transports.call_address import IceServer, calls_url
 from duologue.transports.rtc_channel import UNREAD_BYTES
 from duologue.transports.rtc_peer import Peer
-from duologue.transports.webrtc import WebRtcTransport, connect
+from duologue.transports.rtc_port import RtcPort
+from duologue.transports.webrtc import WebRtcTransport, _play, connect
 
 FRAME = b'{"type":"hello"}'
 
@@ -88,6 +90,25 @@ def test_sound_and_events_go_both_ways() -> None:
                 near.port.write(wave(400))
                 assert 360 <= await speech(far) <= 460
                 assert near.port.played_ms("default") == 400
+
+    asyncio.run(story())
+
+
+def test_a_loudspeaker_that_lags_behind_catches_up_in_a_pause() -> None:
+    async def story() -> None:
+        port, sink, clock = RtcPort(), WavPort(None), WavPort(None)
+        playing = asyncio.create_task(_play(port, sink), name="loudspeaker")
+        port.hear(wave(600))  # what a stall of the network held up, all at once
+        spoken_ms = 600
+        for _ in range(50):
+            await clock.read()
+            port.hear(bytes(960))
+            spoken_ms += 20
+        port.end()
+        await playing
+        await sink.drained()
+        assert 600 <= sink.played_ms("default") < spoken_ms - 300, "silence was left out, and no word"
+        await sink.close()
 
     asyncio.run(story())
 

@@ -6,7 +6,8 @@ Needs the extra `webrtc`. The server learns by itself what was heard, and trunca
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from array import array
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -22,11 +23,15 @@ from duologue.transports.call_address import IceServer, call_id_of, calls_url, h
 
 if TYPE_CHECKING:
     from duologue.transports.rtc_peer import Peer
+    from duologue.transports.rtc_port import RtcPort
 
 SPEC = AudioSpec(rate_hz=24_000)
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _BODY_SHOWN = 2000
 _HANG_UP_S = 2.0
+LAG_MS = 120
+"""More sound than this does not have to wait in a loudspeaker for its gaps to be covered."""
+_QUIET = 100
 LOST = 1006
 """How a call ends that nobody ended."""
 
@@ -81,14 +86,28 @@ class WebRtcTransport:
     def plug(self, source: MediaPort | None, sink: MediaPort | None) -> None:
         """Carry the sound of `source` to the server, and the server's to `sink`, until the call ends."""
         if source is not None:
-            self._pumps.append(asyncio.create_task(_carry(source, self._peer.port.speak), name="webrtc-microphone"))
+            self._pumps.append(asyncio.create_task(_speak(source, self._peer.port), name="webrtc-microphone"))
         if sink is not None:
-            self._pumps.append(asyncio.create_task(_carry(self._peer.port, sink.write), name="webrtc-loudspeaker"))
+            self._pumps.append(asyncio.create_task(_play(self._peer.port, sink), name="webrtc-loudspeaker"))
 
 
-async def _carry(source: MediaPort, take: Callable[[bytes], object]) -> None:
+async def _speak(source: MediaPort, port: RtcPort) -> None:
     while sound := await source.read():
-        take(sound)
+        port.speak(sound)
+
+
+async def _play(port: MediaPort, sink: MediaPort) -> None:
+    """What a stall of the network left waiting in the sink is made up for in the pauses of speech."""
+    written_ms = 0
+    while sound := await port.read():
+        lags = written_ms - sink.played_ms("default") > LAG_MS
+        if not (lags and _is_quiet(sound)) and sink.write(sound):
+            written_ms += SPEC.ms_in(len(sound))
+
+
+def _is_quiet(sound: bytes) -> bool:
+    samples = array("h", sound)
+    return max(samples) < _QUIET and min(samples) > -_QUIET
 
 
 async def connect(
