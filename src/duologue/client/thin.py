@@ -212,9 +212,7 @@ class ThinClient(Verbs, Emitter):
         fields["dangerously_allow_api_key_in_browser"] = any_key or given.dangerously_allow_api_key_in_browser
         return ConnectionOptions(**fields)
 
-    def _wire(
-        self, api_key: ApiKey | None, model: str | None, url: str, options: ConnectionOptions
-    ) -> RealtimeAPI:
+    def _wire(self, api_key: ApiKey | None, model: str | None, url: str, options: ConnectionOptions) -> RealtimeAPI:
         async def call() -> EventTransport:
             where = address(url, model, options)
             ports = {"input_port": self.options.input_port, "output_port": self.options.output_port}
