@@ -18,9 +18,13 @@ from duologue.relay.server import Relay
 from duologue.relay.settings import Callers, Ledger, Limits, Settings, StaticToken, Upstream
 from duologue.relay.setup import prepare
 
-CALLERS = Callers(tokens=(StaticToken(user="shop", env="SHOP"),), secret_env="SIGN", origins=("https://shop.example",))
-ENV = {"SHOP": "a-token-of-the-shop", "SIGN": "s" * 40}
+CALLERS = Callers(
+    tokens=(StaticToken(user="shop", env="SHOP"), StaticToken(user="ops", env="OPS", metrics=True)),
+    secret_env="SIGN", origins=("https://shop.example",),
+)  # fmt: skip
+ENV = {"SHOP": "a-token-of-the-shop", "OPS": "a-token-of-operations", "SIGN": "s" * 40}
 SHOP = {"Authorization": "Bearer a-token-of-the-shop"}
+OPS = {"Authorization": "Bearer a-token-of-operations"}
 SECRETS = "/v1/realtime/client_secrets"
 
 
@@ -46,12 +50,13 @@ def tell(folder: Path, story: Callable[[httpx.AsyncClient, Relay], Awaitable[Non
     asyncio.run(run())
 
 
-def test_metrics_are_for_those_who_hold_a_lasting_token(tmp_path: Path) -> None:
+def test_metrics_are_for_those_whose_token_says_so(tmp_path: Path) -> None:
     async def story(http: httpx.AsyncClient, relay: Relay) -> None:
-        secret = (await http.post(SECRETS, headers=SHOP)).json()["value"]
+        secret = (await http.post(SECRETS, headers=OPS)).json()["value"]
         assert (await http.get("/metrics")).status_code == 401
+        assert (await http.get("/metrics", headers=SHOP)).status_code == 401
         assert (await http.get("/metrics", headers={"Authorization": f"Bearer {secret}"})).status_code == 401
-        page = await http.get("/metrics", headers=SHOP)
+        page = await http.get("/metrics", headers=OPS)
         assert page.status_code == 200
         assert "duologue_relay_calls 0.0" in page.text
         assert 'duologue_relay_refusals_total{code="no_key"} 1.0' in page.text

@@ -56,7 +56,8 @@ def status_routes(relay: Relay) -> list[Route]:
         return JSONResponse({"status": "ready", "calls": relay.calls})
 
     async def metrics(_: Request, caller: Caller) -> Response:
-        if caller.how not in ("token", "loopback"):
+        readers = {token.user for token in relay.setup.settings.callers.tokens if token.metrics}
+        if caller.how != "loopback" and (caller.how != "token" or caller.user not in readers):
             raise ProtocolError("Metrics are not for callers.", code="invalid_api_key")
         return Response(relay.metrics.page(), media_type=CONTENT_TYPE)
 

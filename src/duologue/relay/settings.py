@@ -59,11 +59,15 @@ class Upstream(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class StaticToken(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A relay token that does not expire: in the environment variable `env`, or known by its SHA-256 only."""
+    """A relay token that does not expire: in the environment variable `env`, or known by its SHA-256 only.
+
+    `metrics`: its bearer may read the meters of all calls.
+    """
 
     user: str
     env: str | None = None
     sha256: str | None = None
+    metrics: bool = False
 
 
 class Jwt(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
