@@ -130,6 +130,20 @@ def test_truncated_speech_keeps_its_words_and_loses_its_tail() -> None:
     assert (item.cut_ms, len(item.formatted.audio), item.formatted.transcript) == (250, 12_000, "a long story")
 
 
+def test_retrieved_sound_is_in_the_format_of_answers_and_is_let_go_like_any_other() -> None:
+    talk = RealtimeConversation(keep_audio_bytes=1_000)
+    audio = Audio(output=AudioOutput(format=PcmuFormat()))
+    talk.apply(ev.SessionCreated(session=RealtimeSession(audio=audio)))
+    for number in range(20):
+        item_id = f"a{number}"
+        talk.apply(added(assistant(item_id)))
+        speech = OutputAudio(transcript="hello", audio=bytes(400))
+        talk.apply(ev.ConversationItemRetrieved(item=assistant(item_id, "completed", speech)))
+    assert sum(len(item.formatted.audio) for item in talk.items) <= 1_000
+    assert isinstance(talk.items[-1].sound, PcmuFormat)
+    assert {item.formatted.transcript for item in talk.items} == {"hello"}
+
+
 def test_answers_outside_the_conversation_stay_outside() -> None:
     talk = RealtimeConversation()
     talk.apply(ev.ResponseCreated(response=Response(id="r", status="in_progress", conversation_id=None)))

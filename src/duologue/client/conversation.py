@@ -196,10 +196,7 @@ class RealtimeConversation:
             case ev.ResponseOutputItemDone(response_id=response_id, item=wire):
                 return self._output_done(wire, response_id)
             case ev.ConversationItemRetrieved(item=wire):
-                if isinstance(wire.id, str) and wire.id in self._placed:
-                    item = self._placed[wire.id]
-                    item.take(wire)
-                    return [Update("updated", item)]
+                return self._retrieved(wire)
             case ev.ConversationItemTruncated(item_id=item_id, content_index=index, audio_end_ms=end_ms):
                 item = self._item(item_id)
                 item.truncate(index, end_ms, self.output_bytes_per_ms)
@@ -263,6 +260,19 @@ class RealtimeConversation:
             part.transcript[:] = [transcript]
         return [Update("updated", item)]
 
+    def _retrieved(self, wire: Item) -> list[Update]:
+        item = self._placed.get(wire.id) if isinstance(wire.id, str) else None
+        if item is None:
+            return []
+        before = sum(part.kept_bytes for part in item.parts())
+        item.take(wire)
+        if item.role == "assistant":
+            item.sound = self._output_format
+        self._audio_bytes += sum(part.kept_bytes for part in item.parts()) - before
+        if self._audio_bytes > self.keep_audio_bytes:
+            self._forget_oldest()
+        return [Update("updated", item)]
+
     def _formats(self, session: AnySession) -> None:
         if session.audio is UNSET:
             return
@@ -276,7 +286,7 @@ class RealtimeConversation:
 
     def _forget_oldest(self) -> None:
         """Too much sound is kept: the oldest goes, down to three quarters, so that this is rare."""
-        # Deleted, cut and retrieved items were not counted.
+        # Deleted and cut items were not counted.
         items = [*self.items, *self._drafts.values()]
         enough = self.keep_audio_bytes * 3 // 4
         self._audio_bytes = sum(part.kept_bytes for item in items for part in item.parts())

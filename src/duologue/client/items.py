@@ -55,6 +55,11 @@ class Part:
             self._audio, self.audio_bytes = [kept], max(0, keep_bytes)
 
     @property
+    def sounded(self) -> bool:
+        """Whether any of its sound was ever here: then its words are cut with it."""
+        return bool(self.audio_bytes or self.said_bytes)
+
+    @property
     def kept_bytes(self) -> int:
         """Of the sound that is still here."""
         return sum(map(len, self._audio))
