@@ -25,6 +25,7 @@ from duologue.agents.events import (
     UsageUpdated,
 )
 from duologue.agents.history import HIDDEN, readable_one
+from duologue.agents.recall import Recall
 from duologue.agents.spoken import heard
 from duologue.agents.tools import RunContext
 from duologue.agents.tracer import Tracer
@@ -32,14 +33,14 @@ from duologue.agents.tracker import SpeedOfSpeech
 from duologue.agents.working import call, consider, look, make_cast, run_tool
 from duologue.client.client import RealtimeClient
 from duologue.client.conversation import Update
-from duologue.client.payloads import UsageUpdate, client_error
+from duologue.client.payloads import ClientError, UsageUpdate, client_error
 from duologue.client.voice import Voice
 from duologue.dialogue.cost import Totals
 from duologue.dialogue.tools import ToolArguments
 from duologue.errors import DuologueError, NotConnected, TransportClosed
 from duologue.ids import random_id
 from duologue.protocol import server_events as ev
-from duologue.protocol.client_events import OutputAudioBufferClear
+from duologue.protocol.client_events import ConversationItemRetrieve, OutputAudioBufferClear
 from duologue.protocol.codec import UnknownEvent
 from duologue.protocol.items import FunctionCall, InputText, Message, text_of
 
@@ -68,6 +69,7 @@ class Stage:
         self._session = session
         self._voice: Voice | None = None
         self._pace = SpeedOfSpeech(lambda: client.playback)
+        self._recall = Recall(lambda item_id: client.conversation.get_item(item_id), random_id)
         self._overdue: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closers: set[asyncio.Task[Any] | None] = set()
@@ -89,7 +91,7 @@ class Stage:
         client.on("connection.restored", lambda details: self.tell(ConnectionRestored(details=details)))
         client.on("usage.updated", self._used)
         client.on("budget.spent", lambda details: self.tell(BudgetReached(details=details)))
-        client.on("error", lambda problem: self.tell(SessionError(error=problem)))
+        client.on("error", self._refused)
         client.on("close", self._ended)
 
     # --- life ------------------------------------------------------------------------------------------------
@@ -181,8 +183,14 @@ class Stage:
                 self._pace.began(event.item_id, self.client.realtime.clock())
         if effects := self.director.server(event):
             self.perform(effects)
+        for question in self._recall.server(event) if not self.over else ():
+            self._queue(self._ask(question))
         if self._later and isinstance(event, ev.ResponseDone):
             self.start(self._say_later(), "agent: say what waited")
+
+    def _refused(self, problem: ClientError) -> None:
+        if problem.event is None or not self._recall.is_answer(problem.event):
+            self.tell(SessionError(error=problem))
 
     def _take_call(self, response_id: str, wire: FunctionCall) -> bool:
         if not isinstance(wire.call_id, str):
@@ -274,6 +282,10 @@ class Stage:
     async def _work(self) -> None:
         while self._undone:
             await self._guard(self._undone.popleft(), "agent: send")
+
+    async def _ask(self, question: ConversationItemRetrieve) -> None:
+        if self.client.is_connected:  # a new connection knows the speech only as it was told: as text
+            await self.client.send_event(question)
 
     async def _do_one(self, effect: do.Effect) -> None:
         client = self.client
