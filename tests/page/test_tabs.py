@@ -104,6 +104,25 @@ def test_a_phone_holds_to_talk_by_touch(browse: Open, tmp_path: Path) -> None:
         tab.page.get_by_role("tab", name=name).tap()
         picture(tab, f"phone-{name.lower()}")
         assert tab.page.evaluate("document.documentElement.scrollWidth") <= 375, name
+    tab.mode("VAD")
+    expect(tab.page.get_by_text("Just speak")).to_be_visible()
+    expect(tab.button("Push to talk")).to_be_hidden()
+
+
+def test_silent_meters_follow_the_theme(browse: Open) -> None:
+    tab = browse(color_scheme="light")
+    painted_as_styled = """() => [...document.querySelectorAll("[role=meter] canvas")].every((canvas) => {
+      const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+      let best = 0;
+      for (let at = 0; at < data.length; at += 4) if (data[at + 3] > data[best + 3]) best = at;
+      const wanted = getComputedStyle(canvas).color.match(/\\d+/g).map(Number);
+      return wanted.every((value, index) => Math.abs(value - data[best + index]) < 8);
+    })"""
+    tab.page.wait_for_function(painted_as_styled)
+    tab.page.emulate_media(color_scheme="dark")
+    tab.page.wait_for_function(painted_as_styled)
+    tab.page.get_by_role("button", name="Theme").click()
+    tab.page.wait_for_function(painted_as_styled)
 
 
 def test_a_refused_microphone_is_said_and_typing_works(browse: Open) -> None:

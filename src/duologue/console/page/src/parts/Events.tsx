@@ -207,20 +207,22 @@ function Detail() {
         <span class="faint">
           #{chosen.n} · {size(body.size)}
         </span>
-        {body.audio_ms > 0 && (
-          <>
-            <button type="button" class="quiet" onClick={() => void playEvent(chosen.n)}>
-              {t("hear")}
-            </button>
-            <button type="button" class="quiet" onClick={() => void more()} disabled={whole !== null && whole.bytes >= body.size}>
-              {t(whole ? "moreBytes" : "whole")}
-            </button>
-          </>
-        )}
-        <button type="button" class="quiet" onClick={() => void navigator.clipboard?.writeText(whole?.text ?? body.json)}>
-          {t("copy")}
-        </button>
-        <button type="button" class="quiet" aria-label={t("close")} onClick={() => (selected.value = null)}>
+        <div class="detail-actions">
+          {body.audio_ms > 0 && (
+            <>
+              <button type="button" class="quiet" onClick={() => void playEvent(chosen.n)}>
+                {t("hear")}
+              </button>
+              <button type="button" class="quiet" onClick={() => void more()} disabled={whole !== null && whole.bytes >= body.size}>
+                {t(whole ? "moreBytes" : "whole")}
+              </button>
+            </>
+          )}
+          <button type="button" class="quiet" onClick={() => void navigator.clipboard?.writeText(whole?.text ?? body.json)}>
+            {t("copy")}
+          </button>
+        </div>
+        <button type="button" class="quiet close" aria-label={t("close")} onClick={() => (selected.value = null)}>
           ×
         </button>
       </div>

@@ -75,7 +75,17 @@ export function Meter({ label, analyser, kind }: { label: string; analyser: Anal
     };
     run();
     document.addEventListener("visibilitychange", run);
+    // A picture of silence is not drawn again by itself: it would keep the colours of the other theme, and the other width.
+    const dark = matchMedia("(prefers-color-scheme: dark)");
+    dark.addEventListener("change", run);
+    const themed = new MutationObserver(run);
+    themed.observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    const sized = new ResizeObserver(run);
+    sized.observe(canvas.current!);
     return () => {
+      sized.disconnect();
+      themed.disconnect();
+      dark.removeEventListener("change", run);
       cancelAnimationFrame(request);
       clearInterval(timer);
       document.removeEventListener("visibilitychange", run);

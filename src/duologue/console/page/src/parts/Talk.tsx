@@ -58,7 +58,7 @@ function Push() {
     if (!event.repeat) press();
   };
   return (
-    <div class="push-box">
+    <div class={vad ? "push-box listening" : "push-box"}>
       <button
         type="button"
         class="push"

@@ -41,8 +41,7 @@ function Memory() {
   return (
     <section class="card memory" aria-label="set_memory">
       <h3>set_memory</h3>
-      {empty && <p class="empty">{t("noMemory")}</p>}
-      <pre>{JSON.stringify(memory.value, null, 2)}</pre>
+      {empty ? <p class="empty">{t("noMemory")}</p> : <pre>{JSON.stringify(memory.value, null, 2)}</pre>}
     </section>
   );
 }
