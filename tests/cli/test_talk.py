@@ -53,7 +53,7 @@ def test_pushed_to_talk_a_file_is_one_turn() -> None:
     ran = talk("--input", str(CLIPS / "seven_times_eight.wav"), "--push-to-talk")
     assert ran.returncode == 0, ran
     assert "you    what is seven times eight" in ran.stdout
-    assert "note   1 answers" in ran.stdout
+    assert "note   1 answer ·" in ran.stdout
 
 
 def test_in_a_terminal_lines_are_answered_and_ctrl_d_ends_it() -> None:
@@ -77,7 +77,7 @@ def test_in_a_terminal_lines_are_answered_and_ctrl_d_ends_it() -> None:
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0, seen
     assert b"42" in seen
-    assert b"1 answers" in seen
+    assert b"1 answer " in seen
 
 
 def test_ctrl_c_ends_it_with_a_sum_and_leaves_nothing_behind() -> None:
@@ -91,7 +91,7 @@ def test_ctrl_c_ends_it_with_a_sum_and_leaves_nothing_behind() -> None:
     process.send_signal(signal.SIGINT)
     out, errors = process.communicate(timeout=20)
     assert process.returncode == 0
-    assert out.splitlines()[-1].startswith("note   1 answers")
+    assert out.splitlines()[-1].startswith("note   1 answer ·")
     assert errors == ""
 
 

@@ -187,7 +187,8 @@ def _how(plan: Plan) -> str:
 def _sum(talk: Talk, client: RealtimeClient) -> str:
     totals = client.usage
     tokens = totals.input_tokens + totals.output_tokens
-    return f"{talk.transcript.answers} answers · {tokens} tokens · ${totals.usd:.4f}"
+    answers = f"{talk.transcript.answers} answer{'' if talk.transcript.answers == 1 else 's'}"
+    return f"{answers} · {tokens} tokens · ${totals.usd:.4f}"
 
 
 def _print(screen: Screen, text: str) -> None:
