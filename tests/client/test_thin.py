@@ -120,6 +120,40 @@ def test_a_typed_session_is_taken_too_and_a_misspelt_setting_is_not() -> None:
     with_client(story)
 
 
+def test_settings_that_were_refused_are_not_in_the_way_of_others() -> None:
+    async def story(wire: ThinClient, server: Server, _: list[int]) -> None:
+        states: list[str] = []
+        wire.on("connection_change", states.append)
+        with pytest.raises(ConfigError, match="modalitiez"):
+            await wire.connect(initial_session_config={"modalitiez": ["text"]})
+        assert states == []  # nothing was opened for them
+        await connected(wire, server, modalities=["text"])
+        with pytest.raises(ConfigError, match="loudness"):
+            await wire.update_session_config({"loudness": 11})
+        await wire.update_session_config({"instructions": "Be brief."})
+        changed = await server.next("session.update")
+        assert changed["session"] == {"type": "realtime", "instructions": "Be brief."}
+
+    with_client(story)
+
+
+def test_a_new_connection_begins_without_the_settings_of_the_one_before() -> None:
+    async def story(_: ThinClient, __: Server, ___: list[int]) -> None:
+        nears, fars = zip(memory_pair(), memory_pair(), strict=True)
+        waiting = iter(nears)
+
+        async def opened() -> Any:
+            return next(waiting)
+
+        wire = ThinClient(opened)
+        for far, config in zip(fars, ({"instructions": "Be brief."}, {"modalities": ["text"]}), strict=True):
+            await connected(wire, Server(far), **config)
+            await wire.close()
+        assert wire.session_config == RealtimeSession(output_modalities=("text",))
+
+    with_client(story)
+
+
 def test_refused_settings_are_a_failed_connection() -> None:
     async def story(wire: ThinClient, server: Server, _: list[int]) -> None:
         connecting = asyncio.create_task(wire.connect(initial_session_config={"voice": "nobody"}), name="connect")

@@ -71,7 +71,7 @@ class ThinClient(Verbs, Emitter):
         self.options = options or ThinOptions()
         self.status: Status = "disconnected"
         self.session_config: RealtimeSession | None = None
-        """What was asked for, all together; None before anything was."""
+        """What was asked for on this connection, all together; None before anything was."""
         self.playback = PlaybackLedger()
         self.url = url
         self._api: RealtimeAPI | None = None
@@ -129,6 +129,7 @@ class ThinClient(Verbs, Emitter):
         where = url or self.url or DEFAULT_URL
         if model is None and not is_azure(where):
             model = DEFAULT_MODEL  # an address that names one goes before it
+        self._asked, self.session_config = {}, None
         self._api = self._wire(api_key, model, where, options)
         self._tell("connecting")
         try:
@@ -347,8 +348,10 @@ CloudflareRealtimeTransportLayer = OpenAIRealtimeWebSocket
 
 
 def _fields(config: Mapping[str, Any] | RealtimeSession | None) -> dict[str, Any]:
-    """What is set, by GA's names."""
+    """What is set, by GA's names. Raises ConfigError, before anything is opened or kept."""
     if config is None:
         return {}
     plain = msgspec.to_builtins(config) if isinstance(config, RealtimeSession) else config
-    return {name: value for name, value in ga_fields(plain).items() if name != "type"}
+    fields = {name: value for name, value in ga_fields(plain).items() if name != "type"}
+    session_of(fields)
+    return fields
