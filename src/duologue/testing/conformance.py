@@ -56,6 +56,20 @@ def data(frame: bytes | str) -> bytes:
     return frame.encode() if isinstance(frame, str) else bytes(frame)
 
 
+@asynccontextmanager
+async def patience(seconds: float) -> AsyncIterator[None]:
+    """As long as a check waits for what has to come. Raises AssertionError."""
+    try:
+        async with asyncio.timeout(seconds) as timer:
+            yield
+    except TimeoutError:
+        if not timer.expired():
+            raise
+        raise AssertionError(
+            f"after {seconds:g} s it still waits: for a frame, an end or a call that returns"
+        ) from None
+
+
 async def frames_keep_their_order(pair: Pair, traits: Traits) -> None:
     """Both directions at once, a thousand frames each, nothing lost, doubled or swapped."""
     frames = [b'{"n":%d}' % n for n in range(1000)]
@@ -64,7 +78,7 @@ async def frames_keep_their_order(pair: Pair, traits: Traits) -> None:
         for frame in frames:
             await end.send(frame)
 
-    async with pair() as (near, far), asyncio.timeout(PATIENCE_S), _beside(send(near), send(far)):
+    async with pair() as (near, far), patience(PATIENCE_S), _beside(send(near), send(far)):
         for name, end in (("near", near), ("far", far)):
             got = await _take(end, len(frames))
             assert got == frames, f"what {name} read is not what was sent, or not in that order"
@@ -80,7 +94,7 @@ async def frames_arrive_whole(pair: Pair, traits: Traits) -> None:
             await end.send(frame)
 
     for reverse in (False, True):
-        async with pair() as ends, asyncio.timeout(PATIENCE_S):
+        async with pair() as ends, patience(PATIENCE_S):
             near, far = reversed(ends) if reverse else ends
             async with _beside(send(near)):
                 got = await _take(far, len(frames))
@@ -92,7 +106,7 @@ async def frames_come_before_the_close(pair: Pair, traits: Traits) -> None:
     """What was sent before a close is delivered; then iteration ends, and both ends say how the connection ended."""
     frames = [b'{"n":%d,"pad":"%s"}' % (n, b"x" * 1000) for n in range(50)]
     for reverse in (False, True):
-        async with pair() as ends, asyncio.timeout(PATIENCE_S):
+        async with pair() as ends, patience(PATIENCE_S):
             near, far = reversed(ends) if reverse else ends
             assert near.closed is None, "an open connection says that it has ended"
             assert far.closed is None, "an open connection says that it has ended"
@@ -114,7 +128,7 @@ async def frames_come_before_the_close(pair: Pair, traits: Traits) -> None:
 
 async def a_close_is_final(pair: Pair, traits: Traits) -> None:
     """A second close does nothing; sending raises TransportClosed, each time an exception of its own; a reader ends."""
-    async with pair() as (near, far), asyncio.timeout(PATIENCE_S):
+    async with pair() as (near, far), patience(PATIENCE_S):
         reader = asyncio.create_task(_rest(near), name="conformance reader")
         await asyncio.sleep(_MOMENT_S)
         await near.close(1000, "done")
@@ -131,7 +145,7 @@ async def a_close_is_final(pair: Pair, traits: Traits) -> None:
 
 async def reading_can_be_cancelled(pair: Pair, traits: Traits) -> None:
     """A reader that is cancelled loses no frame: the next one goes on where it was."""
-    async with pair() as (near, far), asyncio.timeout(PATIENCE_S):
+    async with pair() as (near, far), patience(PATIENCE_S):
         for n in range(5):
             waiting = asyncio.create_task(_take(far, 1), name="conformance reader")
             await asyncio.sleep(_MOMENT_S if n % 2 else 0)
@@ -155,7 +169,7 @@ async def frames_are_handed_over_as_they_come(pair: Pair, traits: Traits) -> Non
     another reader. Any other transport has nothing to keep here."""
     frames = [b'{"n":%d}' % n for n in range(200)]
     for reverse in (False, True):
-        async with pair() as ends, asyncio.timeout(PATIENCE_S):
+        async with pair() as ends, patience(PATIENCE_S):
             near, far = reversed(ends) if reverse else ends
             if not isinstance(far, DirectTransport):
                 continue
@@ -198,7 +212,7 @@ async def a_slow_reader_holds_the_sender(pair: Pair, traits: Traits) -> None:
             await end.send(b'{"n":%08d,"pad":"%s"}' % (n, b"x" * (size - 23)))
             sent = n + 1
 
-    async with pair() as (near, far), asyncio.timeout(3 * PATIENCE_S):
+    async with pair() as (near, far), patience(3 * PATIENCE_S):
         sending = asyncio.create_task(send(near, 0), name="conformance sender")
         before = -1
         while before != sent and not sending.done():
@@ -233,7 +247,7 @@ async def a_close_wakes_the_sender(pair: Pair, traits: Traits) -> None:
         for _ in range(traits.pressure_bytes // size):
             await end.send(frame)
 
-    async with pair() as (near, far), asyncio.timeout(2 * PATIENCE_S):
+    async with pair() as (near, far), patience(2 * PATIENCE_S):
         sending = asyncio.create_task(send(near), name="conformance sender")
         await asyncio.sleep(_QUIET_S)
         await far.close(4002, "gone")

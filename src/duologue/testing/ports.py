@@ -22,6 +22,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
 from duologue.audio.port import MediaPort
+from duologue.testing.conformance import patience
 
 Opened = Callable[[], AbstractAsyncContextManager[MediaPort]]
 PortCheck = Callable[[Opened], Awaitable[None]]
@@ -31,7 +32,7 @@ _MOMENT_S = 0.005
 
 async def what_was_written_is_played(opened: Opened) -> None:
     """Two tracks after one another, to the millisecond; then nothing is left to clear."""
-    async with opened() as port, asyncio.timeout(PATIENCE_S):
+    async with opened() as port, patience(PATIENCE_S):
         assert port.played_ms("unheard of") == 0, "a track that nobody wrote to was played"
         assert port.write(_sound(port, 130), "a"), "sound was refused by a port that had none"
         assert port.write(memoryview(_sound(port, 70)), "b"), "a second track was refused"
@@ -43,7 +44,7 @@ async def what_was_written_is_played(opened: Opened) -> None:
 
 async def clearing_tells_what_was_heard(opened: Opened) -> None:
     """An interruption: silence at once, the truth about each track, nothing late, and room for what comes next."""
-    async with opened() as port, asyncio.timeout(PATIENCE_S):
+    async with opened() as port, patience(PATIENCE_S):
         for track, duration_ms in (("first", 100), ("second", 60_000), ("third", 1_000)):
             assert port.write(_sound(port, duration_ms), track), f"a minute of speech is not taken: {track}"
         while port.played_ms("second") <= 50:  # noqa: ASYNC110 - a port tells nobody how far it is
@@ -79,7 +80,7 @@ async def part_of_a_sample_is_refused(opened: Opened) -> None:
 
 async def closing_is_final(opened: Opened) -> None:
     """Twice is once. Reading ends, after what was heard before; nothing more is taken; nobody waits for the rest."""
-    async with opened() as port, asyncio.timeout(PATIENCE_S):
+    async with opened() as port, patience(PATIENCE_S):
         port.write(_sound(port, 60_000), "long")
         await port.close()
         await port.close()
