@@ -17,7 +17,7 @@ from test_scenarios import play, weather
 
 from duologue.agents.agent import AgentHooks, RealtimeAgent, realtime_handoff
 from duologue.agents.events import ToolEnd
-from duologue.agents.guardrails import InputGuardrail, OutputGuardrail
+from duologue.agents.guardrails import GuardrailSettings, InputGuardrail, OutputGuardrail
 from duologue.agents.history import AssistantMessageItem, RealtimeToolCallItem, UserMessageItem, assistant, user
 from duologue.agents.session import RealtimeSession
 from duologue.agents.settings import SessionSettings
@@ -697,6 +697,27 @@ def test_a_tool_that_the_server_runs_is_allowed_by_a_person() -> None:
             await session.connect()
             told = [event async for event in session]
         assert [event.output for event in told if event.type == "mcp_tool_call_completed"] == ["3"]
+
+    play(story)
+
+
+@pytest.mark.parametrize("length", [0, 8], ids=["whole", "in_pieces"])
+def test_what_was_held_back_and_never_heard_is_not_in_the_history(length: int) -> None:
+    """Row 7: neither people nor the model read a sentence as said that nobody was let hear."""
+
+    async def story() -> None:
+        settings = SessionSettings(
+            output_guardrails=(OutputGuardrail(name="no_price", execute=lambda context, agent, text: "price" in text),),
+            guardrails=GuardrailSettings(hold_audio=True, debounce_text_length=length),
+        )
+        async with acting("memory", ANN, ScriptLlm("The price is 5.", "Fine."), settings=settings) as scene:
+            await scene.session.send_message("How much?")
+            await scene.until("audio_end")
+            answers = [item.text for item in scene.session.history if isinstance(item, AssistantMessageItem)]
+            assert answers == ["", "Fine."]
+            cuts = [each for each in scene.sent if each["type"] == "conversation.item.truncate"]
+            assert [cut["audio_end_ms"] for cut in cuts] == [0]
+            assert not scene.of("error")
 
     play(story)
 

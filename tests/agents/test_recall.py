@@ -88,6 +88,13 @@ def test_speech_that_never_ended_is_asked_for_all_the_same() -> None:
     assert beside.hears(ev.ConversationItemAdded(item=speech(status="in_progress"), previous_item_id=None), CUT)
 
 
+def test_speech_that_was_cut_before_it_was_heard_has_no_words_and_nobody_has_to_be_asked() -> None:
+    never = ev.ConversationItemTruncated(item_id="i1", content_index=0, audio_end_ms=0)
+    talk = Talk()
+    assert talk.hears(BEGINS, whole(ALL), ENDS, done(), never) == []
+    assert talk.text == ""
+
+
 def test_speech_whose_sound_is_here_is_cut_here() -> None:
     talk = Talk()
     cut_all = ev.ConversationItemTruncated(item_id="i1", content_index=0, audio_end_ms=0)

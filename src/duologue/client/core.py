@@ -296,12 +296,13 @@ class ClientCore(Emitter):
             self.emit("realtime.event", note)
         self._events.put(event)
         hold = self.hold_sound
-        if (
-            hold is not None
-            and isinstance(event, Sound)
-            and (event.response_id in self._turns.cancelled or hold(event))
-        ):
-            return
+        if hold is not None and isinstance(event, Sound):
+            if event.response_id in self._turns.cancelled:
+                return
+            if hold(event):
+                # Nobody has heard it: if it never is, an interruption takes its words out of the conversation.
+                self.playback.received(event.item_id, event.content_index, 0)
+                return
         self._accept(event)
 
     def _accept(self, event: ev.ServerEvent | UnknownEvent) -> None:

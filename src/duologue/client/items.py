@@ -49,6 +49,8 @@ class Part:
 
     def cut(self, keep_bytes: int) -> None:
         """Forget the sound after so many bytes."""
+        if keep_bytes <= 0:
+            self.said_bytes = max(self.said_bytes, 1)  # nothing was heard, however long it was: no word is left
         if self.audio_bytes > keep_bytes:
             self.said_bytes = max(self.said_bytes, self.audio_bytes)
             kept = self.audio[: max(0, keep_bytes)]
