@@ -51,15 +51,16 @@ def test_a_spoken_question_is_answered_aloud_with_a_tool_and_the_log_stays(
 
 
 def test_speech_stops_the_voice_and_cuts_the_item_where_it_was_heard(browse: Open, tmp_path: Path) -> None:
-    tab = browse(recording(tmp_path / "stop.wav", 7.0, "stop", 3.0))
+    # Counting takes half a minute, and on a busy machine it begins seconds after the microphone was opened.
+    tab = browse(recording(tmp_path / "stop.wav", 15.0, "stop", 3.0))
     tab.mode("VAD")
     tab.connect()
     tab.say("count from 1 to 60")
-    counting = tab.articles.filter(has_text="twenty").or_(tab.articles.filter(has_text="20"))
+    counting = tab.articles.filter(has_text=re.compile(r"18\D+19\D+20|eighteen\W+nineteen\W+twenty"))
     expect(counting.first).to_be_visible()
     tab.until_heard()
-    cut = tab.articles.filter(has_text="✂ cut at")
-    expect(cut.first).to_be_visible()  # a "stop" that the machine tore in two may cut what is said to its first half
+    cut = counting.filter(has_text="✂ cut at")  # the greeting may be cut as well, by what was typed
+    expect(cut.first).to_be_visible()
     tab.until_silent(200)
     words = re.search(r"cut at (\d+\.\d) s of (\d+\.\d) s", cut.first.inner_text())
     assert words
