@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from acting import Endless, ScriptLlm, Use, acting
+from acting import Endless, Scene, ScriptLlm, Use, acting
 from test_scenarios import play, weather
 
 from duologue.agents.agent import AgentHooks, RealtimeAgent, realtime_handoff
@@ -71,16 +73,23 @@ def test_a_message_that_interrupts_cuts_the_answer_first() -> None:
     play(story)
 
 
+@asynccontextmanager
+async def handed_over_after_speech() -> AsyncIterator[Scene]:
+    """Ann has spoken, and is about to hand over to Bob, who has another voice."""
+    bob = RealtimeAgent("Bob", voice="cedar")
+    ann = RealtimeAgent("Ann", voice="marin", handoffs=[bob])
+    async with acting("memory", ann, ScriptLlm("Hello.", Use("transfer_to_bob"), "Bob.")) as scene:
+        await scene.session.send_message("Hi.")
+        await scene.until("audio_end")
+        await scene.session.send_message("Bob, please.")
+        yield scene
+
+
 def test_a_voice_is_not_sent_again_once_something_was_said() -> None:
     """Row 6: also not at a handoff to an agent with another one."""
 
     async def story() -> None:
-        bob = RealtimeAgent("Bob", voice="cedar")
-        ann = RealtimeAgent("Ann", voice="marin", handoffs=[bob])
-        async with acting("memory", ann, ScriptLlm("Hello.", Use("transfer_to_bob"), "Bob.")) as scene:
-            await scene.session.send_message("Hi.")
-            await scene.until("audio_end")
-            await scene.session.send_message("Bob, please.")
+        async with handed_over_after_speech() as scene:
             assert await scene.answered(3) == "Bob."
             first, *rest = [each["session"] for each in scene.sent if each["type"] == "session.update"]
             assert first["audio"]["output"]["voice"] == "marin"
@@ -94,12 +103,7 @@ def test_a_voice_that_cannot_change_is_told() -> None:
     """Row 6: who hands over to an agent with another voice learns that it is not heard."""
 
     async def story() -> None:
-        bob = RealtimeAgent("Bob", voice="cedar")
-        ann = RealtimeAgent("Ann", voice="marin", handoffs=[bob])
-        async with acting("memory", ann, ScriptLlm("Hello.", Use("transfer_to_bob"), "Bob.")) as scene:
-            await scene.session.send_message("Hi.")
-            await scene.until("audio_end")
-            await scene.session.send_message("Bob, please.")
+        async with handed_over_after_speech() as scene:
             problem = (await scene.until("error")).error
             assert problem.grade == "benign"
             assert "'cedar' of agent 'Bob'" in problem.message

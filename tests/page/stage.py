@@ -75,18 +75,18 @@ def console_process(folder: Path, *arguments: str) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "duologue.cli.main", "console", "--port", str(port), "--no-browser"]
-    process = subprocess.Popen(
-        [*command, "--sessions", str(folder / "sessions"), *arguments],
-        cwd=folder,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
+    with started([*command, "--sessions", str(folder / "sessions"), *arguments], folder) as line:
         assert line.startswith("duologue console: open "), line
         yield line.split()[-1]
+
+
+@contextmanager
+def started(command: list[str | Path], folder: Path | None = None) -> Iterator[str]:
+    """A program as a user starts it in a folder; gives the line that it prints. Ctrl-C has to end it with 0."""
+    process = subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline()
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=20) == 0
     finally:

@@ -6,8 +6,6 @@ Nothing comes from outside of this machine: FLAGS forbid it.
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +14,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Playwright, expect
 from realserver import duologue_serve
-from stage import ENVIRONMENT, FLAGS, PATIENCE_MS, chromium, recording
+from stage import FLAGS, PATIENCE_MS, chromium, recording, started
 
 ROOT = Path(__file__).parents[2]
 CALL_FLAGS = [
@@ -114,20 +112,9 @@ def host() -> Iterator[str]:
 def site(host: str) -> Iterator[str]:
     """The example as a user starts it."""
     command = [sys.executable, ROOT / "examples" / "pyodide" / "serve.py", "--port", "0"]
-    process = subprocess.Popen(
-        [*command, "--api", f"http://{host}/v1/realtime"], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
+    with started([*command, "--api", f"http://{host}/v1/realtime"]) as line:
         assert line.startswith("pyodide example: open http://"), line
         yield line.split()[-1]
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=20) == 0
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate(timeout=20)
 
 
 @contextmanager
