@@ -113,6 +113,28 @@ def test_speech_interrupts_and_the_item_is_cut_where_it_was_heard(tmp_path: Path
     run(story())
 
 
+def test_what_is_typed_over_an_answer_is_answered_aloud_however_late_the_page_says_where_it_stopped(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with desk(tmp_path) as console, console.page() as page:
+            await page.connect()
+            async with page.sound() as sound:
+                first = await sound.until(END)
+                await sound.send(HEARD, first, 2_400)
+                await console.do("say", text="hello")
+                request = await sound.until(CLEAR)
+                second = await sound.until(END)  # the whole answer is here before the page has stopped the greeting
+                await sound.send(CLEARED, request, first, 2_880)
+                await page.until(lambda: page.talk[1]["cut_ms"] is not None)
+                await sound.send(HEARD, second, 2_400)
+                await page.until(lambda: page.talk[3]["heard_ms"] == 100)
+            assert page.talk[1]["cut_ms"] == 120
+            assert page.talk[3]["cut_ms"] is None
+
+    run(story())
+
+
 def test_a_page_that_never_answers_is_cut_at_its_last_report(tmp_path: Path) -> None:
     async def story() -> None:
         async with desk(tmp_path) as console, console.page() as page:

@@ -103,8 +103,49 @@ def test_a_new_page_goes_on_where_the_old_one_stopped() -> None:
 def test_between_stop_and_answer_no_late_sound_gets_through() -> None:
     tracks = Tracks()
     track = tracks.receive(("item_1", 0), SECOND)
-    assert tracks.stop()
+    assert tracks.stop(1)
     assert tracks.receive(("item_1", 0), SECOND).stopped
     assert tracks.resume() == []
     assert tracks.settle({track.number: 2_400}) == [cut("item_1", 100)]
-    assert not tracks.stop()
+    assert not tracks.stop(2)
+
+
+def test_an_answer_that_comes_before_the_page_has_stopped_the_last_one_is_not_cut() -> None:
+    tracks = Tracks()
+    old = tracks.receive(("item_1", 0), SECOND)
+    assert tracks.stop(1)
+    new = tracks.receive(("item_2", 0), SECOND)
+    assert tracks.settle({old.number: 2_400}, 1) == [cut("item_1", 100)]
+    assert not tracks.receive(("item_2", 0), SECOND).stopped
+    assert tracks.settle({old.number: 4_800}, 1) == []  # the page's answer, after it was not waited for any more
+    assert tracks.stop(2)
+    assert tracks.settle({new.number: 12_000}, 2) == [cut("item_2", 500)]
+
+
+def test_each_stop_is_settled_by_its_own_answer() -> None:
+    tracks = Tracks()
+    old = tracks.receive(("item_1", 0), SECOND)
+    assert tracks.stop(1)
+    new = tracks.receive(("item_2", 0), SECOND)
+    assert tracks.stop(2)
+    assert not tracks.stop(3)
+    assert tracks.settle({old.number: 2_400}, 1) == [cut("item_1", 100)]
+    assert tracks.settle({new.number: 240}, 2) == [cut("item_2", 10)]
+
+
+def test_a_page_that_stops_by_itself_cuts_what_it_had() -> None:
+    tracks = Tracks()
+    had = tracks.receive(("item_1", 0), SECOND)
+    tracks.receive(("item_2", 0), SECOND)  # still on its way to the page
+    assert tracks.settle({had.number: 2_400}) == [cut("item_1", 100)]
+    assert tracks.stop(1)
+    assert tracks.settle({}, 1) == [cut("item_2", 0)]
+
+
+def test_an_answer_of_which_more_will_come_is_stopped_though_all_so_far_was_heard() -> None:
+    tracks = Tracks()
+    track = tracks.receive(("item_1", 0), SECOND)
+    tracks.heard({track.number: 24_000})
+    assert tracks.stop(1)
+    assert tracks.receive(("item_1", 0), SECOND).stopped
+    assert tracks.settle({}, 1) == [cut("item_1", 1000)]

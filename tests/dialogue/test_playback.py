@@ -89,3 +89,16 @@ def test_cuts_are_whole_ms_within_the_received_sound_and_queue_order(story: list
     places = [order.index((one.item_id, one.content_index)) for one in cuts]
     assert places == sorted(places)
     assert ledger.interrupt() == []
+
+
+def test_only_some_parts_are_cut_and_the_others_play_on() -> None:
+    ledger = PlaybackLedger(24_000)
+    ledger.received("old", 0, 24_000)
+    ledger.received("new", 0, 24_000)
+    ledger.played_item("old", 2_400)
+    assert ledger.interrupt({("old", 0)}) == [Truncation(item_id="old", content_index=0, audio_end_ms=100)]
+    assert not ledger.received("old", 0, 1)
+    assert ledger.received("new", 0, 24_000)
+    ledger.advance(12_000)
+    assert ledger.heard_ms("new") == 500
+    assert ledger.interrupt() == [Truncation(item_id="new", content_index=0, audio_end_ms=500)]

@@ -57,17 +57,17 @@ def test_speech_stops_the_voice_and_cuts_the_item_where_it_was_heard(browse: Ope
     tab.connect()
     tab.say("count from 1 to 60")
     counting = tab.articles.filter(has_text=re.compile(r"18\D+19\D+20|eighteen\W+nineteen\W+twenty"))
-    expect(counting.first).to_be_visible()
+    expect(counting).to_be_visible()
     tab.until_heard()
-    # The greeting may be cut as well, by what was typed, and so may an answer that nobody has begun to hear.
-    cut = counting.filter(has_text=re.compile(r"✂ cut at (?!0\.0)"))
-    expect(cut.last).to_be_visible()
+    # What was typed cuts the greeting as well, and the counting begins before the page has said where.
+    cut = counting.filter(has_text="✂ cut at")
+    expect(cut).to_be_visible()
     tab.until_silent(200)
-    words = re.search(r"cut at (\d+\.\d) s of (\d+\.\d) s", cut.last.inner_text())
+    words = re.search(r"cut at (\d+\.\d) s of (\d+\.\d) s", cut.inner_text())
     assert words
     heard, whole = float(words[1]), float(words[2])
-    assert 0 < heard < whole - 1
-    expect(cut.last).to_contain_text("never heard:")
+    assert 5 < heard < whole - 1
+    expect(cut).to_contain_text("never heard:")
     tab.page.get_by_role("searchbox", name="Filter events").fill("conversation.item.truncated")
     expect(tab.events.get_by_role("row").filter(has_text="conversation.item.truncated").first).to_be_visible()
 

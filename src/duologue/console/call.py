@@ -260,15 +260,15 @@ class Call:
             case sound.Played(samples, None):
                 for item_id in self._voice.heard(samples):
                     self._pane.heard(item_id)
-            case sound.Played(samples):
-                self._voice.settle(samples)
+            case sound.Played(samples, request):
+                self._voice.settle(samples, request or 0)
 
     async def _press(self, line: Line) -> None:
         if self._state.mode != "manual" or self._state.recording:
             return
         self._turn_bytes = 0
         self._update(recording=True)
-        await self._interrupt(line, page_knows=True)
+        await self._interrupt(line)
 
     async def _release(self, line: Line) -> None:
         if not self._state.recording:
@@ -279,9 +279,9 @@ class Call:
         else:
             await line.answer()
 
-    async def _interrupt(self, line: Line, *, page_knows: bool = False) -> None:
+    async def _interrupt(self, line: Line) -> None:
         """The user has the word: what is being said stops, what is being made is cancelled."""
-        self._voice.stop(page_knows=page_knows)
+        self._voice.stop()
         if self._state.responding:
             await line.cancel()
 

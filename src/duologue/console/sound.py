@@ -86,7 +86,8 @@ def end_frame(track: int) -> bytes:
 class Track(Struct):
     """One spoken part on its way to the page. `base` samples had been heard when the page got it under this number.
 
-    A `stopped` track takes no more sound: late sound of it is not to be played.
+    A `stopped` track takes no more sound: late sound of it is not to be played. `request`: what the page was asked to
+    stop it with; 0 for none.
     """
 
     number: int
@@ -94,6 +95,7 @@ class Track(Struct):
     base: int = 0
     ended: bool = False
     stopped: bool = False
+    request: int = 0
 
 
 class Tracks:
@@ -139,17 +141,26 @@ class Tracks:
                 news.append(track)
         return news
 
-    def stop(self) -> bool:
-        """The user talks: what is not heard yet is not to be heard. True if there was something to stop."""
-        unheard = self.unheard()
-        for track in unheard:
-            track.stopped = True
-        return bool(unheard)
+    def stop(self, request: int) -> bool:
+        """The user talks: what is not over is not to be heard, and the page is to be asked so. False if all of it is."""
+        going = [track for track in self._by_number.values() if not (track.stopped or self._is_over(track))]
+        for track in going:
+            track.stopped, track.request = True, request
+        return bool(going)
 
-    def settle(self, samples: dict[int, int]) -> list[Truncation]:
-        """The page is silent, with these counts: what was not heard whole is cut there, in the order of playing."""
+    def settle(self, samples: dict[int, int], request: int = 0) -> list[Truncation]:
+        """The page has stopped, with these counts: as it was asked to, or (0) all that it had, by itself.
+
+        What was not heard whole is cut there, in the order of playing. An answer that came in since is not: it plays on.
+        """
         self.heard(samples)
-        cuts = self._ledger.interrupt()
+        newest = 0 if request else max(samples, default=0)
+        over = {
+            track.part
+            for track in self._by_number.values()
+            if track.number <= newest or 0 < track.request <= request
+        }  # fmt: skip
+        cuts = self._ledger.interrupt(over)
         for cut in cuts:
             track = self._by_part[cut.item_id, cut.content_index]
             track.stopped = True
@@ -190,6 +201,9 @@ class Tracks:
     def to_come(self, part: PartKey) -> bool:
         """True while sound of the part may still be played."""
         return not self._by_part[part].stopped
+
+    def _is_over(self, track: Track) -> bool:
+        return track.ended and self._ledger.heard_ms(*track.part) >= self._ledger.received_ms(*track.part)
 
     def _number(self, track: Track) -> None:
         self._numbers += 1

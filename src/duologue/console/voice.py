@@ -82,24 +82,27 @@ class Voice:
         self._forget_heard()
         return news
 
-    def stop(self, *, page_knows: bool = False) -> None:
-        """The user talks: silence now, and an account of what was heard. `page_knows`: the page has stopped by itself."""
-        stopped = self._tracks.stop()
+    def stop(self) -> None:
+        """The user talks: silence now, and an account of what was heard."""
+        if not self._tracks.stop(self._requests + 1):
+            return
+        self._requests += 1
         self._forget_heard()
-        if not stopped or self._waiting is not None:
-            return
         if self.speaker is None:
-            self.settle({})
+            self.settle({}, self._requests)
             return
-        if not page_knows:
-            self._requests += 1
-            self.speaker.send(sound.clear_frame(self._requests))
-        self._waiting = asyncio.get_running_loop().call_later(SETTLE_SECONDS, self.settle, {})
-
-    def settle(self, samples: dict[int, int]) -> None:
-        """The page is silent, with these counts (or has not answered in time: the last report counts)."""
+        self.speaker.send(sound.clear_frame(self._requests))
         self.close()
-        cuts = self._tracks.settle(samples)
+        self._waiting = asyncio.get_running_loop().call_later(SETTLE_SECONDS, self.settle, {}, self._requests)
+
+    def settle(self, samples: dict[int, int], request: int) -> None:
+        """The page has stopped as it was asked to in this request, or (0) by itself, with these counts.
+
+        A page that does not answer in time is taken at its last report.
+        """
+        if request == self._requests:
+            self.close()
+        cuts = self._tracks.settle(samples, request)
         self._forget_heard()
         if cuts:
             self._cut(cuts)

@@ -7,6 +7,8 @@ underrun changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from msgspec import Struct
 
 
@@ -115,17 +117,21 @@ class PlaybackLedger:
         """Sound that was received and not yet heard."""
         return self._ms(sum(part.received - part.played for part in self._queue))
 
-    def interrupt(self) -> list[Truncation]:
-        """Stop here: where each part that was not heard whole ends, first the one being heard. The queue is empty after.
+    def interrupt(self, only: Collection[tuple[str, int]] | None = None) -> list[Truncation]:
+        """Stop here: where each part that was not heard whole ends, first the one being heard.
 
-        A part whose end has not come yet is cut at what was heard, even if that is all so far: the words run ahead.
+        `only` these parts, as item id and content index, where others may still be played. A part whose end has not come
+        yet is cut at what was heard, even if that is all so far: the words run ahead.
         """
-        cuts = []
+        cuts, rest = [], []
         for part in self._queue:
-            end_ms = self._ms(part.played)
-            self._cut[part.item_id, part.content_index] = end_ms
+            key = (part.item_id, part.content_index)
+            if only is not None and key not in only:
+                rest.append(part)
+                continue
+            self._cut[key] = end_ms = self._ms(part.played)
             cuts.append(Truncation(item_id=part.item_id, content_index=part.content_index, audio_end_ms=end_ms))
-        self._queue.clear()
+        self._queue = rest
         return cuts
 
     def forget(self, item_id: str) -> None:
