@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -47,6 +49,13 @@ def test_decoders_of_one_grammar_share_its_network_and_hear_the_same(clip: Calla
     texts = [transcript.text for utterance in both if (transcript := utterance.finish())]
     assert texts == ["tell me the time"] * 2
     assert len(models._networks) == 1
+
+
+def test_no_decoder_leaves_a_file_behind_even_while_it_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    key = _wanted(HINTS)
+    living = [_Utterance(1, key, _Models()) for _ in range(2)]
+    assert (len(living), list(tmp_path.iterdir())) == (2, [])
 
 
 def test_one_more_utterance_than_ever_finds_its_decoders_made() -> None:

@@ -65,7 +65,6 @@ class _Models:
         self._path = Path(pocketsphinx.get_model_path("en-us"))
         self._idle: OrderedDict[int, tuple[bytes, Any]] = OrderedDict()
         self._networks: OrderedDict[bytes, Any] = OrderedDict()
-        self._scratch = tempfile.TemporaryDirectory(prefix="duologue-speech-")
         self._number = 0
         self.language_model = self._decoder(
             dict=str(self._path / "cmudict-en-us.dict"), lm=str(self._path / "en-us.lm.bin")
@@ -93,11 +92,11 @@ class _Models:
     def _make_phones(self) -> Any:
         return self._decoder(
             allphone=str(self._path / "en-us-phone.lm.bin"), allphone_ci=True, lw=2.0, beam=1e-20, pbeam=1e-20,
-            dict=self._dictionary("a AH\n"), lm=None,
+            words="a AH\n", lm=None,
         )  # fmt: skip
 
     def _make_grammar(self, key: bytes, grammar: Grammar) -> Any:
-        decoder = self._decoder(dict=self._dictionary(grammar.dictionary), lm=None, **_GRAMMAR_SEARCH)
+        decoder = self._decoder(words=grammar.dictionary, lm=None, **_GRAMMAR_SEARCH)
         network = self._networks.get(key) or decoder.parse_jsgf(grammar.jsgf)
         self._networks[key] = network
         self._networks.move_to_end(key)
@@ -120,14 +119,15 @@ class _Models:
                 return decoder
         return None
 
-    def _dictionary(self, text: str) -> str:
-        # The whole dictionary would cost each decoder 100 ms and 30 MB.
-        path = Path(self._scratch.name) / "words.dict"
-        path.write_text(text, encoding="utf-8")
-        return str(path)
-
-    def _decoder(self, **options: Any) -> Any:
-        return self._make(hmm=str(self._path / "en-us"), loglevel="FATAL", **options)
+    def _decoder(self, words: str | None = None, **options: Any) -> Any:
+        if words is None:
+            return self._make(hmm=str(self._path / "en-us"), loglevel="FATAL", **options)
+        # The whole dictionary would cost each decoder 100 ms and 30 MB. It is read now and never again: a process that is
+        # killed leaves no file behind.
+        with tempfile.TemporaryDirectory(prefix="duologue-speech-") as folder:
+            path = Path(folder) / "words.dict"
+            path.write_text(words, encoding="utf-8")
+            return self._decoder(dict=str(path), **options)
 
 
 class _Utterance:
