@@ -8,7 +8,8 @@ from contextlib import suppress
 from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from duologue.relay.lines import NO_STATUS, VANISHED, Ear, Gate, Refusal, Request, sendable, short
+from duologue.clock import monotonic_ms
+from duologue.relay.lines import NO_STATUS, VANISHED, Ear, Gate, Refusal, Request, hands_on, sendable, short
 
 HIGH_WATER_BYTES = 256 * 1024
 CLOSE_SECONDS = 5.0
@@ -90,7 +91,7 @@ class AsgiLine:
                 self.ear.heard_binary()
             elif len(frame := text.encode(errors="replace")) > most_bytes:
                 self.close(TOO_BIG, "message too big")
-            elif not self.ear.passes(frame):
+            elif not hands_on(self.ear, frame, monotonic_ms()):
                 self.ear.heard(frame)
 
 

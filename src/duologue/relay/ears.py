@@ -5,31 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from duologue.clock import monotonic_s
+from duologue.relay.lines import never, nowhere
 
 if TYPE_CHECKING:
     from duologue.relay.call import Call
 
-
-Passes = Callable[[bytes], bool]
+Passes = Callable[[bytes, float], bool]
 
 
 class CallerEar:
     """Listens to the caller."""
 
-    __slots__ = ("_call", "passes")
+    __slots__ = ("_call", "onward", "passed", "passes")
 
     def __init__(self, call: Call) -> None:
         self._call = call
-        self.passes: Passes = self._passes_later if call.plain else _never
+        self.passes: Passes = self._passes_later if call.plain else never
         """As in `Ear`."""
+        self.onward: Callable[[bytes], object] = nowhere
+        self.passed = 0
 
-    def _passes_later(self, frame: bytes) -> bool:
-        """Until both ends are there; from then on a function that has all it needs at hand."""
+    def _passes_later(self, frame: bytes, now_ms: float) -> bool:
+        """Until both ends are there; from then on the judge is asked without detours."""
         if self._call.upstream is None or self._call.judge is None:
             return False
-        self.passes = _from_caller(self._call, self._call.judge.caller_passes, self._call.upstream.send)
-        return self.passes(frame)
+        self.passes, self.onward = self._call.judge.caller_passes, self._call.upstream.send
+        return self.passes(frame, now_ms)
 
     def heard(self, frame: bytes) -> None:
         """As in `Ear`."""
@@ -50,25 +51,28 @@ class CallerEar:
 
     def ended(self, code: int, reason: str) -> None:
         """As in `Ear`."""
+        self._call.from_caller += self.passed
         self._call.caller_gone(code, reason)
 
 
 class UpstreamEar:
     """Listens to the upstream."""
 
-    __slots__ = ("_call", "passes")
+    __slots__ = ("_call", "onward", "passed", "passes")
 
     def __init__(self, call: Call) -> None:
         self._call = call
-        self.passes: Passes = self._passes_later if call.plain else _never
+        self.passes: Passes = self._passes_later if call.plain else never
         """As in `Ear`."""
+        self.onward: Callable[[bytes], object] = nowhere
+        self.passed = 0
 
-    def _passes_later(self, frame: bytes) -> bool:
+    def _passes_later(self, frame: bytes, now_ms: float) -> bool:
         """As in `CallerEar`."""
         if self._call.caller is None or self._call.judge is None:
             return False
-        self.passes = _from_upstream(self._call, self._call.judge.upstream_passes, self._call.caller.send)
-        return self.passes(frame)
+        self.passes, self.onward = self._call.judge.upstream_passes, self._call.caller.send
+        return self.passes(frame, now_ms)
 
     def heard(self, frame: bytes) -> None:
         """As in `Ear`."""
@@ -87,32 +91,5 @@ class UpstreamEar:
 
     def ended(self, code: int, reason: str) -> None:
         """As in `Ear`."""
+        self._call.from_upstream += self.passed
         self._call.upstream_gone(code, reason)
-
-
-def _never(_: bytes) -> bool:
-    return False
-
-
-def _from_caller(call: Call, judged: Callable[[bytes, float], bool], send: Callable[[bytes], None]) -> Passes:
-    def passes(frame: bytes) -> bool:
-        if judged(frame, clock() * 1000):
-            call.from_caller += 1
-            send(frame)  # does nothing once the line is closed
-            return True
-        return False
-
-    clock = monotonic_s
-    return passes
-
-
-def _from_upstream(call: Call, judged: Callable[[bytes, float], bool], send: Callable[[bytes], None]) -> Passes:
-    def passes(frame: bytes) -> bool:
-        if judged(frame, clock() * 1000):
-            call.from_upstream += 1
-            send(frame)
-            return True
-        return False
-
-    clock = monotonic_s
-    return passes

@@ -20,7 +20,7 @@ class Line(Protocol):
     def gone(self) -> bool:
         """True where the system knows that the peer has left, even if nothing is taken in."""
 
-    def send(self, frame: bytes) -> None:
+    def send(self, frame: bytes, /) -> object:
         """Send a text frame. Never waits; an ear that is told `full` should see to it that less is sent."""
 
     def pause(self) -> None:
@@ -34,10 +34,16 @@ class Line(Protocol):
 
 
 class Ear(Protocol):
-    """Whoever listens to a line. Called in order, never again after `ended`."""
+    """Whoever listens to a line. Called in order, never again after `ended`.
 
-    def passes(self, frame: bytes, /) -> bool:
-        """A whole text frame came in, in whatever encoding: True if it needs nothing more."""
+    A whole text frame, in whatever encoding, is given to `hands_on`, or where each step counts: if it `passes`, it is
+    counted in `passed` and goes `onward`.
+    """
+
+    passes: Callable[[bytes, float], bool]
+    """True for a frame that needs nothing but to be handed on, as it is; the time in ms is given too."""
+    onward: Callable[[bytes], object]
+    passed: int
 
     def heard(self, frame: bytes) -> None:
         """A whole text frame in valid UTF-8 that did not pass."""
@@ -86,6 +92,24 @@ class Welcome(Struct, frozen=True, kw_only=True):
 
 
 Gate = Callable[[Request], Refusal | Welcome]
+
+
+def hands_on(ear: Ear, frame: bytes, now_ms: float) -> bool:
+    """True where the frame needed nothing more."""
+    if not ear.passes(frame, now_ms):
+        return False
+    ear.passed += 1
+    ear.onward(frame)
+    return True
+
+
+def never(_frame: bytes, _now_ms: float) -> bool:
+    """Of a line on which nothing passes unread."""
+    return False
+
+
+def nowhere(_frame: bytes) -> None:
+    """Where nothing is handed on."""
 
 
 def sendable(code: int) -> bool:

@@ -13,12 +13,27 @@ import socket
 import ssl
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
+from duologue.clock import monotonic_s
 from duologue.errors import ConnectFailed, MissingExtra
-from duologue.relay.lines import NO_STATUS, VANISHED, Ear, Gate, Line, Refusal, Request, Welcome, sendable, short
+from duologue.relay.lines import (
+    NO_STATUS,
+    VANISHED,
+    Ear,
+    Gate,
+    Line,
+    Refusal,
+    Request,
+    Welcome,
+    hands_on,
+    nowhere,
+    sendable,
+    short,
+)
 
 try:
     import picows
@@ -34,8 +49,9 @@ BUFFER_BYTES = 2048
 """What an idle connection reads into; it doubles as soon as what comes fills it."""
 LONGEST_KEY = 64
 """More is never a good one, and has to fit in there."""
-READ_BYTES = 32 * 1024
-"""At most so much is read at a time. `picows` doubles its buffer whenever one read fills it, and never gives that back."""
+WAITING_BYTES = 64 * 1024
+"""What the system may keep of what came in and was not read. `picows` doubles its buffer whenever one read fills it, and
+never gives that back: a burst must not decide how much a connection keeps."""
 MOST_PINGS = 1000
 """Frames that carry nothing, between two sweeps; no rate of events is counted for them."""
 HIGH_WATER_BYTES = 256 * 1024
@@ -63,8 +79,8 @@ class Socket(picows.WSListener):
     """A line over one WebSocket."""
 
     __slots__ = (
-        "_closing", "_code", "_ear", "_empty_frames", "_meet", "_most_bytes", "_parts", "_paused", "_reason", "_safe",
-        "_timer", "_transport", "on_over", "quiet_sweeps",
+        "_closing", "_code", "_ear", "_empty_frames", "_meet", "_most_bytes", "_parts", "_paused", "_reason",
+        "_timer", "_transport", "on_over", "quiet_sweeps", "send",
     )  # fmt: skip
 
     def __init__(self, meet: Meet, most_bytes: int) -> None:
@@ -73,23 +89,16 @@ class Socket(picows.WSListener):
         self._ear: Ear | None = None
         self._transport: Any = None
         self._parts: bytearray | None = None
-        self._closing = self._paused = self._safe = False
+        self._closing = self._paused = False
         self._code, self._reason = VANISHED, ""
+        self.send: Callable[[bytes], object] = nowhere
+        """As in `Line`."""
         self._timer: asyncio.TimerHandle | None = None
         self.on_over: Callable[[Socket], object] | None = None
         """Told once the connection is over, after its ear."""
         self._empty_frames = 0
         self.quiet_sweeps = 0
         """How often `sweep` came by since the peer was last heard of."""
-
-    def send(self, frame: bytes) -> None:
-        """As in `Line`."""
-        if self._closing:
-            return
-        if self._safe or len(frame) <= COPIED_BYTES:
-            self._transport.send(_TEXT, frame)
-        else:
-            self._transport.send_reuse_external_bytearray(_TEXT, bytearray(HEADROOM) + frame, HEADROOM)
 
     def pause(self) -> None:
         """As in `Line`."""
@@ -144,8 +153,10 @@ class Socket(picows.WSListener):
         """Called by `picows`: the handshake is done."""
         self._transport = transport
         underlying = transport.underlying_transport
-        self._safe = transport.is_client_side  # to a server every frame is masked, and so copied
         underlying.set_write_buffer_limits(high=HIGH_WATER_BYTES)
+        underlying.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, WAITING_BYTES)
+        # After a close `picows` sends nothing. To a server every frame is masked, and so copied.
+        self.send = partial(transport.send, _TEXT) if transport.is_client_side else partial(_send_down, transport)
         meet, self._meet = self._meet, None
         assert meet is not None
         self._ear = meet(self)
@@ -158,8 +169,12 @@ class Socket(picows.WSListener):
                 if frame.rsv1 or frame.rsv2 or frame.rsv3:
                     self._break(1002, "reserved bits")
                     return
-                whole = frame.get_payload_as_bytes()
-                if not self._ear.passes(whole):  # type: ignore[union-attr]
+                whole, ear = frame.get_payload_as_bytes(), self._ear
+                # `hands_on`, spelled out: this runs for each 20 ms of each call.
+                if ear.passes(whole, monotonic_s() * 1000):  # type: ignore[union-attr]
+                    ear.passed += 1  # type: ignore[union-attr]
+                    ear.onward(whole)  # type: ignore[union-attr]
+                else:
                     self._whole(whole)
             else:
                 self._other(frame)
@@ -185,6 +200,7 @@ class Socket(picows.WSListener):
             # `picows` itself has closed, over something that no frame may be
             self._code, self._reason = int(handshake.sent.code), str(handshake.sent.reason)
         self._closing = True
+        self.send = nowhere
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -235,7 +251,7 @@ class Socket(picows.WSListener):
             self._break(1009, f"a message of more than {self._most_bytes} bytes")
         elif frame.fin:
             whole, self._parts = bytes(self._parts), None
-            if self._ear is not None and not self._ear.passes(whole):
+            if self._ear is not None and not hands_on(self._ear, whole, monotonic_s() * 1000):
                 self._whole(whole)
 
     def _whole(self, frame: bytes) -> None:
@@ -278,19 +294,15 @@ class Socket(picows.WSListener):
             self._timer = asyncio.get_running_loop().call_later(seconds, self._transport.disconnect, False)
 
 
-_room = WSProtocol.get_buffer  # `super()` for every read would double what the method below costs
+def _send_down(transport: Any, frame: bytes) -> None:
+    """To a client."""
+    if len(frame) <= COPIED_BYTES:
+        transport.send(_TEXT, frame)
+    else:
+        transport.send_reuse_external_bytearray(_TEXT, bytearray(HEADROOM) + frame, HEADROOM)
 
 
-class _Reader(WSProtocol):  # type: ignore[misc]
-    """Reads little at a time: how long a burst was decides nothing about what the connection keeps."""
-
-    def get_buffer(self, hint: int) -> memoryview:
-        """Called by the transport, for every read."""
-        room: memoryview = _room(self, hint)
-        return room if len(room) <= READ_BYTES else room[:READ_BYTES]
-
-
-class Upgraded(_Reader):
+class Upgraded(WSProtocol):  # type: ignore[misc]
     """What an HTTP server hands its socket to once a client asks for a WebSocket: uvicorn's interface to such a class."""
 
     def __init__(self, gate: Gate, most_bytes: int) -> None:
@@ -375,7 +387,7 @@ async def connect(
     port = parts.port or (443 if secure else 80)
     resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     # By hand, as `picows.ws_connect` leaves the connection open where it is cancelled during the handshake.
-    protocol = _Reader(
+    protocol = WSProtocol(
         parts.netloc, resource, True, listener, _log, True, HANDSHAKE_SECONDS, False, 20, 20,
         picows.WSAutoPingStrategy.PING_WHEN_IDLE, False, most_bytes, list(headers.items()), BUFFER_BYTES,
     )  # fmt: skip
