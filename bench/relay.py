@@ -9,6 +9,7 @@ import itertools
 import os
 import resource
 import shutil
+import statistics
 import tempfile
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -18,20 +19,22 @@ from msgspec import Struct
 
 from bench import relays
 from bench.host import Cores, cores
-from bench.relays import BARE, CONSOLES, NONE, OURS, THEIRS, Contender, Round
+from bench.relays import BARE, CONSOLES, FORGETFUL, NONE, OURS, THEIRS, Contender, Round
 from bench.tables import Sheet, percentile
-from bench.traffic import Traffic
+from bench.traffic import Traffic, of_2024, today
 
 SESSIONS = 100
 GROWTH = (200, 300, 400, 500, 600, 700, 800, 900, 1000, 1100, 1200, 1400)
-SLOW_GROWTH = (50, 75, 100, 125, 150, 175, 200, 250, 300, 400)
-"""Of the console's relay, which is full before the others' first step."""
+SLOW_GROWTH = (5, 10, 25, 50, 75, 100, 125, 150, 175, 200, 250, 300, 400)
+"""Of the relay of 2024, which is full before the others' first step."""
 HELD_MS = 20.0
 FEW, MANY = 100, 500
 ATTEMPTS, PATIENCE = 4, 12
 """None is failed by one bad round; and by none of those in which others were busy, while patience lasts."""
 DISTURBED = 0.1
 """Of a core, taken by others."""
+BACK = 2
+"""Steps below what was held before, where another pass begins."""
 FULL = 0.93
 """A core that is used so much has nothing left."""
 CPU_GOAL = 0.75
@@ -47,18 +50,27 @@ class Effort(Struct, frozen=True, kw_only=True):
     slow_growth: tuple[int, ...]
     few: int
     many: int
+    passes: int
 
 
 class Field(Struct, frozen=True, kw_only=True):
-    """Who is measured. The two that everything is measured with, those that only hold sessions, and nobody between."""
+    """Who is measured. The two that everything is measured with, others beside them, and nobody between.
+
+    `console` holds sessions and no more: with a hundred of them it would be busy in the rounds of the others as well.
+    """
 
     main: list[Contender]
+    console: Contender
     others: list[Contender]
     nothing: Contender
 
     @property
-    def whole(self) -> list[Contender]:
+    def steady(self) -> list[Contender]:
         return [*self.main, *self.others, self.nothing]
+
+    @property
+    def whole(self) -> list[Contender]:
+        return [*self.main, self.console, *self.others, self.nothing]
 
 
 def run(sheet: Sheet, *, quick: bool) -> None:
@@ -76,8 +88,8 @@ def run(sheet: Sheet, *, quick: bool) -> None:
     usable = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {where.callers})
     effort = (
-        Effort(rounds=1, seconds=0.5, growth=(50,), slow_growth=(25,), few=20, many=60) if quick
-        else Effort(rounds=4, seconds=2.0, growth=GROWTH, slow_growth=SLOW_GROWTH, few=FEW, many=MANY)
+        Effort(rounds=1, seconds=0.5, growth=(50,), slow_growth=(5,), few=20, many=60, passes=1) if quick
+        else Effort(rounds=4, seconds=2.0, growth=GROWTH, slow_growth=SLOW_GROWTH, few=FEW, many=MANY, passes=3)
     )  # fmt: skip
     try:
         with asyncio.Runner(loop_factory=_loop()) as runner:
@@ -96,18 +108,23 @@ def _loop() -> Callable[[], asyncio.AbstractEventLoop]:
 async def _measure(sheet: Sheet, where: Cores, node: str, effort: Effort) -> None:
     async with contextlib.AsyncExitStack() as ends:
         folder = Path(ends.enter_context(tempfile.TemporaryDirectory()))
-        loads = [await ends.enter_async_context(Traffic()) for _ in range(5)]
+        upstreams = (today, today, of_2024, today, today, today)
+        loads = [await ends.enter_async_context(Traffic(upstream)) for upstream in upstreams]
         main = [
             ends.enter_context(relays.ours(where, loads[0], folder)),
             ends.enter_context(relays.in_node(THEIRS, "passthrough.mjs", where, loads[1], node)),
         ]
-        others = [ends.enter_context(relays.in_node(CONSOLES, "console_relay.mjs", where, loads[2], node))]
+        console, forgetful = (
+            ends.enter_context(relays.in_node(name, "console_relay.mjs", where, load, node))
+            for name, load in ((CONSOLES, loads[2]), (FORGETFUL, loads[3]))
+        )
+        others = [forgetful]
         if relays.stream_module():
-            others.append(ends.enter_context(relays.bare(where, loads[3], folder)))
+            others.append(ends.enter_context(relays.bare(where, loads[4], folder)))
         else:
             sheet.say("There is no bare TCP proxy in these tables: nginx or its module `stream` is missing.")
-        nothing = Contender(NONE, where, loads[4], None, relays.address(loads[4]))
-        field = Field(main=main, others=others, nothing=nothing)
+        nothing = Contender(NONE, where, loads[5], None, relays.address(loads[5]))
+        field = Field(main=main, console=console, others=others, nothing=nothing)
         await _memory(sheet, main, effort)
         ratio = await _steady(sheet, field, effort)
         await _flat_out(sheet, main, nothing, effort)
@@ -156,7 +173,7 @@ def _together(rounds: list[Round]) -> Round:
 
 async def _steady(sheet: Sheet, field: Field, effort: Effort) -> float:
     """What the same load costs each. Returns our CPU per event as a share of the pass-through's."""
-    found = await _in_turns(field.whole, effort.rounds, lambda contender: contender.paced(SESSIONS, effort.seconds))
+    found = await _in_turns(field.steady, effort.rounds, lambda contender: contender.paced(SESSIONS, effort.seconds))
     whole = {name: _together(rounds) for name, rounds in found.items()}
     base_s = percentile(whole[NONE].delays_s, 0.5)
     rows: list[list[object]] = []
@@ -182,7 +199,7 @@ async def _steady(sheet: Sheet, field: Field, effort: Effort) -> float:
         f"{CPU_GOAL}){others}. Added p99, to {THEIRS}: **{tail:.2f}** (goal at most 1). The row without a relay shows "
         "delays themselves, the others what a relay adds to its p50."
     )
-    for contender in field.whole:
+    for contender in field.steady:
         await contender.traffic.disconnect()
     return ratio
 
@@ -214,44 +231,77 @@ def _limit(one: Round, relay: bool) -> str:
     return "callers" if one.load_cpu >= FULL else "neither"
 
 
-async def _growing(sheet: Sheet, field: Field, effort: Effort, cpu_ratio: float) -> None:
-    steps = {one.name: effort.slow_growth if one.name == CONSOLES else effort.growth for one in field.whole}
-    held, limits = dict.fromkeys(steps, 0), dict.fromkeys(steps, "none reached")
-    running = field.whole
+class Climb(Struct):
+    """How many sessions one contender held in one pass, and what ended it. `rows`: the last step that held, and the next."""
+
+    name: str
+    steps: tuple[int, ...]
+    held: int = 0
+    limit: str = "none reached"
     rows: list[list[object]] = []
-    for number in range(max(map(len, steps.values()))):
-        for contender in [one for one in running if number < len(steps[one.name])]:
-            sessions = steps[contender.name][number]
-            one = await _tried(contender, sessions, effort.seconds)
-            rows.append([
-                contender.name, sessions, f"{one.added_ms(0.5):.2f}", f"{one.added_ms(0.99):.1f}",
-                f"{100 * one.relay_cpu:.0f}", f"{100 * one.load_cpu:.0f}", f"{100 * one.others_cpu:.0f}",
-                f"{1000 * one.late_p99_s:.1f}", one.missing,
-            ])  # fmt: skip
-            if _holds(one, sessions):
-                held[contender.name] = sessions
-            else:
-                full = (
-                    "disturbed" if one.others_cpu > DISTURBED else f"{_limit(one, contender is not field.nothing)} full"
-                )
-                limits[contender.name] = f"{full} at {sessions}"
-                running.remove(contender)
-                await contender.traffic.disconnect()
+
+    def take(self, sessions: int, one: Round, *, alone: bool) -> bool:
+        """Take a step's round in; True if there may be another step."""
+        row: list[object] = [
+            self.name, sessions, f"{one.added_ms(0.5):.2f}", f"{one.added_ms(0.99):.1f}",
+            f"{100 * one.relay_cpu:.0f}", f"{100 * one.load_cpu:.0f}", f"{100 * one.others_cpu:.0f}",
+            f"{1000 * one.late_p99_s:.1f}", one.missing,
+        ]  # fmt: skip
+        if _holds(one, sessions):
+            self.held, self.rows = sessions, [row]
+            return sessions != self.steps[-1]
+        full = "disturbed" if one.others_cpu > DISTURBED else f"{_limit(one, not alone)} full"
+        self.limit = f"{full} at {sessions}"
+        self.rows = [*self.rows, row]
+        return False
+
+
+async def _growing(sheet: Sheet, field: Field, effort: Effort, cpu_ratio: float) -> None:
+    passes: list[dict[str, Climb]] = []
+    for _ in range(effort.passes):
+        climbs = {one.name: Climb(name=one.name, steps=_steps(one.name, effort, passes)) for one in field.whole}
+        await _climb(field, climbs, effort.seconds)
+        passes.append(climbs)
     sheet.table(
         ["sessions", "number", "p50 ms", "p99 ms", "relay CPU %", "callers' CPU %", "others' %", "callers late p99 ms",
          "lost"],
-        rows,
+        [row for one in field.whole for climbs in passes for row in climbs[one.name].rows],
     )  # fmt: skip
-    told = "; ".join(f"{name} {count} ({limits[name]})" for name, count in held.items())
+    held = {one.name: statistics.median_low(climbs[one.name].held for climbs in passes) for one in field.whole}
+    told = "; ".join(
+        f"{name} {count} ({', '.join(f'{climbs[name].held}: {climbs[name].limit}' for climbs in passes)})"
+        for name, count in held.items()
+    )
     ratios = (
         f"to {name} **{held[OURS] / held[name]:.2f}** (goal at least {goal})"
         for name, goal in SESSIONS_GOALS.items()
         if held.get(name)
     )
     sheet.say(
-        f"Sessions held on one core with a p99 below {HELD_MS:g} ms: {told}. Ratio of {OURS} {', '.join(ratios)}; by CPU "
-        f"per event it would be {1 / cpu_ratio:.2f} to {THEIRS}."
+        f"Sessions held on one core with a p99 below {HELD_MS:g} ms, the median of {len(passes)} passes: {told}. Ratio of "
+        f"{OURS} {', '.join(ratios)}; by CPU per event it would be {1 / cpu_ratio:.2f} to {THEIRS}."
     )
+
+
+def _steps(name: str, effort: Effort, passes: list[dict[str, Climb]]) -> tuple[int, ...]:
+    """The first pass begins at the bottom, the others two steps below what was held then."""
+    steps = effort.slow_growth if name in (CONSOLES, FORGETFUL) else effort.growth
+    first = passes[0][name].held if passes else 0
+    return steps[max(0, steps.index(first) - BACK) :] if first else steps
+
+
+async def _climb(field: Field, climbs: dict[str, Climb], seconds: float) -> None:
+    running = field.whole
+    for number in itertools.count():
+        for contender in tuple(running):
+            climb = climbs[contender.name]
+            sessions = climb.steps[number]
+            one = await _tried(contender, sessions, seconds)
+            if not climb.take(sessions, one, alone=contender is field.nothing):
+                running.remove(contender)
+                await contender.traffic.disconnect()
+        if not running:
+            return
 
 
 async def _tried(contender: Contender, sessions: int, seconds: float) -> Round:

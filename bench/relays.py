@@ -28,7 +28,9 @@ PEERS = ROOT / "tests" / "compat" / "node" / "node_modules"
 FETCHED = ROOT / ".cache" / "proxies"
 """Where `tools/fetch_proxies.sh` puts what the system has not installed."""
 STREAM_MODULES = (FETCHED / "usr/lib/nginx/modules", Path("/usr/lib/nginx/modules"), Path("/usr/lib64/nginx/modules"))
-OURS, THEIRS, CONSOLES, BARE, NONE = "duologue relay", "Node `ws`", "console of 2024", "nginx, TCP", "no relay"
+OURS, THEIRS, BARE, NONE = "duologue relay", "Node `ws`", "nginx, TCP", "no relay"
+CONSOLES, FORGETFUL = "console of 2024", "console of 2024, forgetful"
+"""The relay of 2024, and what it costs where its library keeps no conversation."""
 SETTINGS = """
 [upstream]
 url = "ws://127.0.0.1:{port}/v1/realtime"

@@ -11,6 +11,7 @@ import itertools
 import time
 from base64 import b64encode
 from collections import deque
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import picows
@@ -23,6 +24,9 @@ SOUND_BYTES = (960, 960, 960, 3264, 6400)
 """Bytes of sound in the deltas, in turns: events of 1.3 to 8.7 kB. Callers send 20 ms of PCM16, which is 960 bytes."""
 WORDS_EVERY = 10
 """One in so many of the upstream's events is words."""
+ANSWER_EVENTS = 200
+"""What the upstream of 2024 says in one item: a bit less than ten seconds of sound."""
+ITEM = b"item_AbCdEfGhIjKlMnOpQrStU"
 READY_SECONDS = 60.0
 _TEXT = picows.WSMsgType.TEXT
 
@@ -34,16 +38,51 @@ def _sound(size: int) -> str:
 def _delta(kind: str, delta: str) -> bytes:
     return (
         f'{{"type":"{kind}","event_id":"event_AbCdEfGhIjKlMnOpQrStU","response_id":"resp_AbCdEfGhIjKlMnOpQrStU",'
-        f'"item_id":"item_AbCdEfGhIjKlMnOpQrStU","output_index":0,"content_index":0,"delta":"{delta}"}}'
+        f'"item_id":"{ITEM.decode()}","output_index":0,"content_index":0,"delta":"{delta}"}}'
     ).encode()
 
 
 CREATED = b'{"type":"session.created","event_id":"event_1","session":{"type":"realtime","id":"sess_1","model":"bench"}}'
 APPEND = f'{{"type":"input_audio_buffer.append","audio":"{_sound(960)}"}}'.encode()
-WORDS = _delta("response.output_audio_transcript.delta", "a few words ")
-DELTAS = [_delta("response.output_audio.delta", _sound(size)) for size in SOUND_BYTES]
-LARGEST = DELTAS[-1]
-STREAM = [WORDS if n % WORDS_EVERY == 0 else DELTAS[n % len(DELTAS)] for n in range(WORDS_EVERY * len(DELTAS))]
+
+
+def _speech(sound_type: str, words_type: str) -> list[bytes]:
+    """Deltas of all sizes, and words between them."""
+    words = _delta(words_type, "a few words ")
+    sounds = [_delta(sound_type, _sound(size)) for size in SOUND_BYTES]
+    return [words if n % WORDS_EVERY == 0 else sounds[n % len(sounds)] for n in range(WORDS_EVERY * len(sounds))]
+
+
+SPEECH = _speech("response.output_audio.delta", "response.output_audio_transcript.delta")
+SPEECH_OF_2024 = _speech("response.audio.delta", "response.audio_transcript.delta")
+LARGEST = max(SPEECH, key=len)
+
+Upstream = Callable[[int], Iterator[bytes]]
+"""What an upstream says in its n-th session, without end; sessions begin in different places."""
+
+
+def today(session: int) -> Iterator[bytes]:
+    """Deltas by the names of today."""
+    return itertools.islice(itertools.cycle(SPEECH), session % len(SPEECH), None)
+
+
+def of_2024(session: int) -> Iterator[bytes]:
+    """Deltas by the names of 2024. Each answer is an item that is announced first, as its clients expect."""
+    speech = itertools.islice(itertools.cycle(SPEECH_OF_2024), session % len(SPEECH), None)
+    length = ANSWER_EVENTS - session * 37 % ANSWER_EVENTS
+    for number in itertools.count():
+        item = b"item_AbCdEfGhIjKlMnOp%05d" % number
+        yield (
+            b'{"type":"conversation.item.created","event_id":"event_1","previous_item_id":null,"item":{"id":"%s",'
+            b'"object":"realtime.item","type":"message","status":"in_progress","role":"assistant","content":[]}}' % item
+        )
+        yield (
+            b'{"type":"response.content_part.added","event_id":"event_1","response_id":"resp_1","item_id":"%s",'
+            b'"output_index":0,"content_index":0,"part":{"type":"audio","transcript":""}}' % item
+        )
+        for event in itertools.islice(speech, length):
+            yield event.replace(ITEM, item, 1)
+        length = ANSWER_EVENTS
 
 
 class _End(picows.WSListener):
@@ -83,6 +122,10 @@ class _End(picows.WSListener):
 
 
 class _UpstreamEnd(_End):
+    def __init__(self, load: Traffic) -> None:
+        super().__init__(load)
+        self.speech = load.upstream(load.sessions)
+
     def on_ws_connected(self, transport: Any) -> None:
         super().on_ws_connected(transport)
         self.load.joined(self)
@@ -92,15 +135,18 @@ class _UpstreamEnd(_End):
 class Traffic:
     """Connections through whatever listens at an address; `upstream_port` is where they have to end."""
 
-    def __init__(self) -> None:
+    def __init__(self, upstream: Upstream = today) -> None:
+        self.upstream = upstream
         self.upstream_port = 0
+        self.sessions = 0
+        """How many there have been."""
         self.delays_s: list[float] = []
         self.late_s: list[float] = []
         """How late this process itself was with what it had to send."""
         self.events = 0
         self.losses = 0
         self._callers: list[_End] = []
-        self._joined: asyncio.Queue[_End] = asyncio.Queue()
+        self._joined: asyncio.Queue[_UpstreamEnd] = asyncio.Queue()
         self._opened = asyncio.Event()
         self._closing = False
         self._server: asyncio.Server | None = None
@@ -114,8 +160,9 @@ class Traffic:
         assert self._server
         self._server.close()
 
-    def joined(self, end: _End) -> None:
+    def joined(self, end: _UpstreamEnd) -> None:
         """The relay has connected."""
+        self.sessions += 1
         self._joined.put_nowait(end)
 
     def opened(self, _: _End) -> None:
@@ -162,7 +209,7 @@ class Traffic:
 
     async def pace(self, seconds: float, warm_s: float, begun: asyncio.Event) -> None:
         """Each end sends its 50 events a second. Counting begins after `warm_s`, and `begun` says so."""
-        stream, slots = itertools.cycle(STREAM), [self._callers[n::SLOTS] for n in range(SLOTS)]
+        slots = [self._callers[n::SLOTS] for n in range(SLOTS)]
         begin = time.perf_counter()
         warm_ticks, ticks = round(warm_s / TICK_S), round((warm_s + seconds) / TICK_S)
         for tick in range(ticks):
@@ -176,8 +223,8 @@ class Traffic:
             for caller in slots[tick % SLOTS]:
                 caller.send(APPEND)
             for caller in slots[(tick + SLOTS // 2) % SLOTS]:
-                assert caller.other
-                caller.other.send(next(stream))
+                assert isinstance(caller.other, _UpstreamEnd)
+                caller.other.send(next(caller.other.speech))
             if wait < -TICK_S:
                 await asyncio.sleep(0)  # what arrives is not to wait until all that is late has been sent
 
