@@ -99,6 +99,23 @@ def test_repeats_what_it_said() -> None:
     assert talk.says("say that again please") == "One, two, three."
 
 
+def test_answers_again_what_was_cut_before_anything_was_heard() -> None:
+    talk = Talk()
+    talk.items += [user("count to three"), assistant("")]
+    assert talk.plan().text == "One, two, three."
+
+
+def test_a_call_that_has_no_output_yet_is_not_made_again() -> None:
+    talk = Talk(WEATHER)
+    talk.items += [user("what is the weather in Paris"), FunctionCall(call_id="c", name="get_weather", arguments="{}")]
+    assert talk.plan().calls == ()
+
+
+@pytest.mark.parametrize("words", ["stop", "stop them", "okay stop that", "please stop counting", "stop it now"])
+def test_stops(words: str) -> None:
+    assert Talk().says(words) == "Okay."
+
+
 def test_remembers_what_the_user_told() -> None:
     talk = Talk()
     assert talk.says("what is my name") == "You have not told me your name yet."

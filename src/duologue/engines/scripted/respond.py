@@ -114,7 +114,8 @@ def _decide(talk: _Talk) -> Plan:
     if outputs:
         return _report(talk, outputs, usable)
     last = tail[-1] if tail else None
-    if not (isinstance(last, Message) and last.role == "user"):
+    # An answer that was cut before anything of it was heard is none.
+    if not (isinstance(last, Message) and talk.turns and not talk.turns[-1].reply):
         return Plan(text=_unasked(talk))
     if talk.orders.say:
         return Plan(text=talk.orders.say)

@@ -22,7 +22,7 @@ _KOREAN_GREETING = re.compile(r"^\W*(?:안녕(?:하세요|하십니까|하신가
 _EXACT: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
     (re.compile(rf"^\W*(?:{pattern})\W*$", re.IGNORECASE), english, korean)
     for pattern, english, korean in (
-        (r"(?:(?:okay|ok|please|now)\W+)?(?:stop|stop it|stop that|stop talking|be quiet|quiet|enough"
+        (r"(?:(?:okay|ok|please|now)\W+)?(?:stop(?: (?:it|that|this|them|there|talking|counting))?|be quiet|quiet|enough"
          r"|that's enough|shut up|"
          r"hush|cancel|never ?mind|forget it|wait|그만|멈춰|정지|취소|조용히 해)(?: please| now)?", "Okay.", "네."),
         (r"(?:(?:okay|ok|great|good|no)\W+)?(?:thanks?|thank you|thanks a lot|many thanks|thank you (?:so "
