@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import tempfile
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from pathlib import Path
@@ -122,12 +121,12 @@ class _Models:
     def _decoder(self, words: str | None = None, **options: Any) -> Any:
         if words is None:
             return self._make(hmm=str(self._path / "en-us"), loglevel="FATAL", **options)
-        # The whole dictionary would cost each decoder 100 ms and 30 MB. It is read now and never again: a process that is
-        # killed leaves no file behind.
-        with tempfile.TemporaryDirectory(prefix="duologue-speech-") as folder:
-            path = Path(folder) / "words.dict"
-            path.write_text(words, encoding="utf-8")
-            return self._decoder(dict=str(path), **options)
+        # The whole dictionary would cost each decoder 100 ms and 30 MB, and a file of its own would be left behind by a
+        # process that ends at once.
+        decoder = self._decoder(dict=None, **options)
+        for line in words.splitlines():
+            decoder.add_word(*line.split(" ", 1), False)
+        return decoder
 
 
 class _Utterance:
