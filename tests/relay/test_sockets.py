@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,9 @@ from raw import BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT, frame, raw
 from running import CREATED, relaying
 from websockets.asyncio.server import ServerConnection
 
+from duologue.relay.lines import NO_STATUS, Line, Sender, never
 from duologue.relay.settings import Limits, Settings
+from duologue.relay.sockets import connect
 
 CLEAR = b'{"type":"input_audio_buffer.clear"}'
 APPEND = b'{"type":"input_audio_buffer.append","audio":"' + b"AAAA" * 20 + b'"}'
@@ -38,6 +42,57 @@ def sent(tmp_path: Path, *frames: bytes, limits: Limits | None = None) -> tuple[
     closed = asyncio.run(story())
     assert heard == []
     return closed
+
+
+class Listener:
+    """Cares for nothing."""
+
+    def __init__(self, line: Line) -> None:
+        self.passes = never
+        self.onto: Sender = line
+        self.passed = 0
+
+    def heard(self, frame: bytes) -> None: ...
+    def heard_binary(self) -> None: ...
+    def full(self) -> None: ...
+    def room(self) -> None: ...
+    def ended(self, code: int, reason: str) -> None: ...
+
+
+@pytest.mark.parametrize("code", [1000, NO_STATUS])
+def test_nothing_follows_a_close_whatever_is_sent(code: int) -> None:
+    heard: list[bytes] = []
+    over = asyncio.Event()
+
+    async def peer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        key = next(
+            line.split(b": ")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key")
+        )
+        accept = b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+        writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+        )
+        heard.append(await reader.readexactly(6 if code == NO_STATUS else 8))
+        writer.write(bytes([FIN | CLOSE, 0]))
+        heard.append(await reader.read())
+        writer.close()
+        over.set()
+
+    async def story() -> None:
+        async with await asyncio.start_server(peer, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            line = await connect(f"ws://127.0.0.1:{port}/", {}, Listener, most_bytes=1000)
+            line.close(code)
+            line.send(b"too late")
+            async with asyncio.timeout(5):
+                await over.wait()
+
+    asyncio.run(story())
+    close, rest = heard
+    assert close[0] == FIN | CLOSE
+    assert rest == b""
 
 
 @pytest.mark.parametrize("kind", [TEXT, BINARY, PING, CONTINUATION])

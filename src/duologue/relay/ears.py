@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from duologue.relay.lines import never, nowhere
+from duologue.relay.lines import NOWHERE, Sender, never
 
 if TYPE_CHECKING:
     from duologue.relay.call import Call
@@ -16,20 +16,20 @@ Passes = Callable[[bytes, float], bool]
 class CallerEar:
     """Listens to the caller."""
 
-    __slots__ = ("_call", "onward", "passed", "passes")
+    __slots__ = ("_call", "onto", "passed", "passes")
 
     def __init__(self, call: Call) -> None:
         self._call = call
         self.passes: Passes = self._passes_later if call.plain else never
         """As in `Ear`."""
-        self.onward: Callable[[bytes], object] = nowhere
+        self.onto: Sender = NOWHERE
         self.passed = 0
 
     def _passes_later(self, frame: bytes, now_ms: float) -> bool:
         """Until both ends are there; from then on the judge is asked without detours."""
         if self._call.upstream is None or self._call.judge is None:
             return False
-        self.passes, self.onward = self._call.judge.caller_passes, self._call.upstream.send
+        self.passes, self.onto = self._call.judge.caller_passes, self._call.upstream
         return self.passes(frame, now_ms)
 
     def heard(self, frame: bytes) -> None:
@@ -58,20 +58,20 @@ class CallerEar:
 class UpstreamEar:
     """Listens to the upstream."""
 
-    __slots__ = ("_call", "onward", "passed", "passes")
+    __slots__ = ("_call", "onto", "passed", "passes")
 
     def __init__(self, call: Call) -> None:
         self._call = call
         self.passes: Passes = self._passes_later if call.plain else never
         """As in `Ear`."""
-        self.onward: Callable[[bytes], object] = nowhere
+        self.onto: Sender = NOWHERE
         self.passed = 0
 
     def _passes_later(self, frame: bytes, now_ms: float) -> bool:
         """As in `CallerEar`."""
         if self._call.caller is None or self._call.judge is None:
             return False
-        self.passes, self.onward = self._call.judge.upstream_passes, self._call.caller.send
+        self.passes, self.onto = self._call.judge.upstream_passes, self._call.caller
         return self.passes(frame, now_ms)
 
     def heard(self, frame: bytes) -> None:

@@ -13,15 +13,19 @@ REASON_BYTES = 123
 """What a close frame has room for."""
 
 
-class Line(Protocol):
+class Sender(Protocol):
+    """Takes frames."""
+
+    def send(self, frame: bytes, /) -> object:
+        """Send a text frame. Never waits; an ear that is told `full` should see to it that less is sent."""
+
+
+class Line(Sender, Protocol):
     """One open connection. After `close`, or once it has ended, everything else does nothing."""
 
     @property
     def gone(self) -> bool:
         """True where the system knows that the peer has left, even if nothing is taken in."""
-
-    def send(self, frame: bytes, /) -> object:
-        """Send a text frame. Never waits; an ear that is told `full` should see to it that less is sent."""
 
     def pause(self) -> None:
         """Take nothing in until `resume`: the peer is to feel that nobody reads."""
@@ -37,12 +41,12 @@ class Ear(Protocol):
     """Whoever listens to a line. Called in order, never again after `ended`.
 
     A whole text frame, in whatever encoding, is given to `hands_on`, or where each step counts: if it `passes`, it is
-    counted in `passed` and goes `onward`.
+    counted in `passed` and sent `onto` the other line.
     """
 
     passes: Callable[[bytes, float], bool]
     """True for a frame that needs nothing but to be handed on, as it is; the time in ms is given too."""
-    onward: Callable[[bytes], object]
+    onto: Sender
     passed: int
 
     def heard(self, frame: bytes) -> None:
@@ -99,7 +103,7 @@ def hands_on(ear: Ear, frame: bytes, now_ms: float) -> bool:
     if not ear.passes(frame, now_ms):
         return False
     ear.passed += 1
-    ear.onward(frame)
+    ear.onto.send(frame)
     return True
 
 
@@ -108,8 +112,15 @@ def never(_frame: bytes, _now_ms: float) -> bool:
     return False
 
 
-def nowhere(_frame: bytes) -> None:
-    """Where nothing is handed on."""
+class _Nowhere:
+    __slots__ = ()
+
+    def send(self, frame: bytes, /) -> None:
+        """Drop it."""
+
+
+NOWHERE = _Nowhere()
+"""Takes frames and sends nothing."""
 
 
 def sendable(code: int) -> bool:

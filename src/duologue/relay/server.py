@@ -23,7 +23,7 @@ from duologue.relay.call import TRY_LATER, Call, Report, Terms
 from duologue.relay.callers import Knock, identify
 from duologue.relay.commands import Allowance, Caller
 from duologue.relay.dialects import Beta, Ga, speaks_beta
-from duologue.relay.lines import Ear, Line, Refusal, Request, Welcome, never, nowhere
+from duologue.relay.lines import NOWHERE, Ear, Line, Refusal, Request, Sender, Welcome, never
 from duologue.relay.metrics import Metrics
 from duologue.relay.redact import Recording, Redacted, Redaction
 from duologue.relay.seats import Seats, check_room
@@ -294,7 +294,7 @@ class _Deaf:
     def __init__(self) -> None:
         self.passes: Callable[[bytes, float], bool] = never
         """As in `Ear`."""
-        self.onward: Callable[[bytes], object] = nowhere
+        self.onto: Sender = NOWHERE
         self.passed = 0
 
     def heard(self, frame: bytes) -> None:

@@ -22,6 +22,7 @@ from duologue.clock import monotonic_s
 from duologue.errors import ConnectFailed, MissingExtra
 from duologue.relay.lines import (
     NO_STATUS,
+    NOWHERE,
     VANISHED,
     Ear,
     Gate,
@@ -30,7 +31,6 @@ from duologue.relay.lines import (
     Request,
     Welcome,
     hands_on,
-    nowhere,
     sendable,
     short,
 )
@@ -91,7 +91,7 @@ class Socket(picows.WSListener):
         self._parts: bytearray | None = None
         self._closing = self._paused = False
         self._code, self._reason = VANISHED, ""
-        self.send: Callable[[bytes], object] = nowhere
+        self.send: Callable[[bytes], object] = NOWHERE.send
         """As in `Line`."""
         self._timer: asyncio.TimerHandle | None = None
         self.on_over: Callable[[Socket], object] | None = None
@@ -135,7 +135,7 @@ class Socket(picows.WSListener):
     def abort(self) -> None:
         """Cut the connection at once."""
         if self._transport is not None:
-            self._closing = True
+            self._closing, self.send = True, NOWHERE.send
             self._transport.disconnect(False)
 
     def sweep(self) -> None:
@@ -155,7 +155,7 @@ class Socket(picows.WSListener):
         underlying = transport.underlying_transport
         underlying.set_write_buffer_limits(high=HIGH_WATER_BYTES)
         underlying.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, WAITING_BYTES)
-        # After a close `picows` sends nothing. To a server every frame is masked, and so copied.
+        # To a server every frame is masked, and so copied.
         self.send = partial(transport.send, _TEXT) if transport.is_client_side else partial(_send_down, transport)
         meet, self._meet = self._meet, None
         assert meet is not None
@@ -174,7 +174,7 @@ class Socket(picows.WSListener):
                 # `hands_on`, spelled out: this runs for each 20 ms of each call.
                 if ear.passes(whole, monotonic_s() * 1000):
                     ear.passed += 1
-                    ear.onward(whole)
+                    ear.onto.send(whole)
                 else:
                     self._whole(whole)
             else:
@@ -200,8 +200,7 @@ class Socket(picows.WSListener):
         if not self._closing and handshake is not None and handshake.sent is not None:
             # `picows` itself has closed, over something that no frame may be
             self._code, self._reason = int(handshake.sent.code), str(handshake.sent.reason)
-        self._closing = True
-        self.send = nowhere
+        self._closing, self.send = True, NOWHERE.send
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -288,7 +287,7 @@ class Socket(picows.WSListener):
             self._transport.send(_CLOSE, b"")
         else:
             self._transport.send_close(code if sendable(code) else 1011, short(reason))
-        self._closing = True
+        self._closing, self.send = True, NOWHERE.send
 
     def _cut_after(self, seconds: float) -> None:
         if self._timer is None:
