@@ -25,7 +25,7 @@ import pytest
 import uvicorn
 
 from duologue.clock import monotonic_ms
-from duologue.relay.lines import Line, Refusal, Request, Welcome
+from duologue.relay.lines import NOWHERE, Line, Refusal, Request, Welcome
 from duologue.relay.sockets import Socket, connect, upgrader
 
 CALLS = int(os.environ.get("HOLD_CALLS", "1000"))
@@ -66,12 +66,13 @@ class Upstream:
 
     def __init__(self, hold: Hold, line: Line) -> None:
         self.hold, self.line = hold, line
+        self.onto, self.passed = NOWHERE, 0
         self.said = 0
         self.waits = False
         line.send(CREATED)
         hold.upstreams[self] = None
 
-    def passes(self, frame: bytes) -> bool:
+    def passes(self, frame: bytes, _now_ms: float) -> bool:
         if frame != APPEND:
             self.hold.faults.append(f"the upstream got {frame[:200]!r}")
         self.hold.heard += 1
@@ -102,13 +103,14 @@ class Caller:
 
     def __init__(self, hold: Hold, line: Line) -> None:
         self.hold, self.line = hold, line
+        self.onto, self.passed = NOWHERE, 0
         self.got = -1
         self.behaves = True
         self.leaves = False
         self.over = asyncio.Event()
         self.last_ms = monotonic_ms()
 
-    def passes(self, frame: bytes) -> bool:
+    def passes(self, frame: bytes, _now_ms: float) -> bool:
         self.got += 1
         self.last_ms = monotonic_ms()
         if self.behaves and self.got and frame != DELTA % self.got:
