@@ -43,7 +43,7 @@ function Words({ item }: { item: ItemView }) {
       {item.text}
       {item.unheard && (
         <>
-          {" "}
+          {item.text && " "}
           <span class="unheard">
             <span class="aside">{t("unheard")}</span> <s>{item.unheard}</s>
           </span>
