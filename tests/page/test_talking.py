@@ -66,7 +66,7 @@ def test_speech_stops_the_voice_and_cuts_the_item_where_it_was_heard(browse: Ope
     words = re.search(r"cut at (\d+\.\d) s of (\d+\.\d) s", cut.inner_text())
     assert words
     heard, whole = float(words[1]), float(words[2])
-    assert 5 < heard < whole - 1
+    assert 0 < heard < whole - 1
     expect(cut).to_contain_text("never heard:")
     tab.page.get_by_role("searchbox", name="Filter events").fill("conversation.item.truncated")
     expect(tab.events.get_by_role("row").filter(has_text="conversation.item.truncated").first).to_be_visible()

@@ -156,10 +156,8 @@ class Tracks:
         self.heard(samples)
         newest = 0 if request else max(samples, default=0)
         over = {
-            track.part
-            for track in self._by_number.values()
-            if track.number <= newest or 0 < track.request <= request
-        }  # fmt: skip
+            track.part for track in self._by_number.values() if track.number <= newest or 0 < track.request <= request
+        }
         cuts = self._ledger.interrupt(over)
         for cut in cuts:
             track = self._by_part[cut.item_id, cut.content_index]

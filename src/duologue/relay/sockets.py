@@ -135,7 +135,7 @@ class Socket(picows.WSListener):
     def abort(self) -> None:
         """Cut the connection at once."""
         if self._transport is not None:
-            self._closing, self.send = True, NOWHERE.send
+            self._shut()
             self._transport.disconnect(False)
 
     def sweep(self) -> None:
@@ -200,7 +200,7 @@ class Socket(picows.WSListener):
         if not self._closing and handshake is not None and handshake.sent is not None:
             # `picows` itself has closed, over something that no frame may be
             self._code, self._reason = int(handshake.sent.code), str(handshake.sent.reason)
-        self._closing, self.send = True, NOWHERE.send
+        self._shut()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -287,6 +287,9 @@ class Socket(picows.WSListener):
             self._transport.send(_CLOSE, b"")
         else:
             self._transport.send_close(code if sendable(code) else 1011, short(reason))
+        self._shut()
+
+    def _shut(self) -> None:
         self._closing, self.send = True, NOWHERE.send
 
     def _cut_after(self, seconds: float) -> None:
